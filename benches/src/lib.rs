@@ -1,0 +1,1 @@
+//! Criterion benches of what Doorward adds to a call.

@@ -1,0 +1,2 @@
+//! The Doorward gateway.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A tamper-evident record of every call: hash chain, signed checkpoints, verification.

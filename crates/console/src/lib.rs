@@ -1,0 +1,1 @@
+//! What an operator does: verbs for the command line, the admin listener.

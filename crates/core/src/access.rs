@@ -1,0 +1,82 @@
+//! Who calls, whether they may, and with which credential the gateway goes on.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::{BoxFuture, CallError, Cx, Decision, Principal, Secret, ToolName};
+
+/// What a caller showed at the edge.
+#[derive(Debug, Clone, Default)]
+pub struct Presented {
+    /// The credential, from `Authorization: Bearer`, `x-api-key`, `api-key` or `x-goog-api-key`.
+    pub token: Option<Secret>,
+    /// Where the request came from.
+    pub source: Option<IpAddr>,
+}
+
+/// Establishes who calls.
+pub trait Authenticator: Send + Sync {
+    /// The principal behind what was shown.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unauthenticated`](crate::Code::Unauthenticated) with the same sentence whatever
+    /// was wrong with the credential.
+    fn authenticate<'a>(
+        &'a self,
+        presented: &'a Presented,
+    ) -> BoxFuture<'a, Result<Arc<Principal>, CallError>>;
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy)]
+pub enum Action<'a> {
+    /// Call a model, by the name the client wrote.
+    Model(&'a str),
+    /// See and call a tool: one question, so that what cannot be called cannot be seen.
+    Tool(&'a ToolName),
+}
+
+/// Decides whether a principal may do something. Pure: the same question has the same answer
+/// until the rules change.
+pub trait Authorizer: Send + Sync {
+    /// The decision, with its rule and reason.
+    fn authorize(&self, cx: &Cx, action: Action<'_>) -> Decision;
+}
+
+/// For which upstream a credential is wanted.
+#[derive(Debug, Clone, Copy)]
+pub enum Audience<'a> {
+    /// A model upstream, by name.
+    Upstream(&'a str),
+    /// An MCP server, by name.
+    Server(&'a str),
+}
+
+/// A credential to show upstream.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// An API key or token; the dialect knows its header.
+    Key(Secret),
+    /// A header of its own.
+    Header {
+        /// The header's name.
+        name: Arc<str>,
+        /// Its value.
+        value: Secret,
+    },
+}
+
+/// Finds the credential to show upstream on a principal's behalf.
+pub trait Credentials: Send + Sync {
+    /// The credential, or `None` where the upstream wants none.
+    ///
+    /// # Errors
+    ///
+    /// Where one is wanted and cannot be had.
+    fn credential<'a>(
+        &'a self,
+        cx: &'a Cx,
+        audience: Audience<'a>,
+    ) -> BoxFuture<'a, Result<Option<Credential>, CallError>>;
+}

@@ -1,0 +1,103 @@
+//! Who calls.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{KeyId, Pattern};
+
+/// A person or a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalKind {
+    /// A human being.
+    Person,
+    /// A program that acts for itself.
+    Service,
+}
+
+/// Whoever a call is made for, as an [`Authenticator`](crate::Authenticator) established it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Stable and unique within this gateway; a person's e-mail address, or a service's name.
+    pub id: Arc<str>,
+    /// Person or service.
+    pub kind: PrincipalKind,
+    /// The team that owns the work, for budgets and reports.
+    pub team: Option<Arc<str>>,
+    /// The virtual key that was shown, by its public id.
+    pub key: Option<KeyId>,
+    /// The key's name, as people call it.
+    pub key_name: Option<Arc<str>>,
+    /// What the credential may be used for.
+    pub scopes: Arc<Scopes>,
+    /// Who acts for the principal, nearest first (RFC 8693 §4.1 `act`). Empty where it acts itself.
+    pub actors: Vec<Actor>,
+}
+
+impl Principal {
+    /// A service principal with all scopes, as tests and embedders without keys use it.
+    pub fn service(id: impl Into<Arc<str>>) -> Self {
+        Self {
+            id: id.into(),
+            kind: PrincipalKind::Service,
+            team: None,
+            key: None,
+            key_name: None,
+            scopes: Arc::new(Scopes::default()),
+            actors: Vec::new(),
+        }
+    }
+
+    /// A person with all scopes.
+    pub fn person(id: impl Into<Arc<str>>) -> Self {
+        Self { kind: PrincipalKind::Person, ..Self::service(id) }
+    }
+}
+
+/// One link of the actor chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Who acts.
+    pub id: Arc<str>,
+}
+
+/// What a credential may be used for. `None` means no limit of that kind; an empty list means
+/// nothing at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Scopes {
+    /// Models that may be called, by the name the client writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<Pattern>>,
+    /// Tools that may be listed and called, by their federated name (`server__tool`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Pattern>>,
+}
+
+impl Scopes {
+    /// Whether the model may be called.
+    pub fn allows_model(&self, name: &str) -> bool {
+        allows(self.models.as_deref(), name)
+    }
+
+    /// Whether the tool may be listed and called.
+    pub fn allows_tool(&self, name: &str) -> bool {
+        allows(self.tools.as_deref(), name)
+    }
+}
+
+fn allows(list: Option<&[Pattern]>, name: &str) -> bool {
+    list.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_allows_nothing() {
+        let scopes = Scopes { tools: Some(vec![]), models: None };
+        assert!(!scopes.allows_tool("any"));
+        assert!(scopes.allows_model("any"));
+    }
+}

@@ -1,0 +1,185 @@
+//! A call to a tool, and the plane that runs it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{BoxFuture, CallError, Cx};
+
+/// A tool's federated name, `server__tool`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ToolName(Arc<str>);
+
+impl ToolName {
+    /// Takes the name as it is.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ToolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A SHA-256 digest, written in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// From its 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let wrong = || serde::de::Error::custom("expected 64 hexadecimal digits");
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(wrong());
+        }
+        let mut bytes = [0; 32];
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Which part of the catalogue a client is looking at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Scope {
+    /// All servers, names prefixed (`/mcp`).
+    #[default]
+    All,
+    /// A profile from the config, or one server by its name (`/mcp/{profile}`).
+    Profile(Arc<str>),
+}
+
+/// One call to a tool.
+#[derive(Debug, Clone)]
+pub struct ToolCall {
+    /// The tool's federated name.
+    pub tool: ToolName,
+    /// The arguments: a JSON object, as the client wrote it.
+    pub arguments: Box<RawValue>,
+    /// MCP `_meta` of the request, as the client wrote it.
+    pub meta: Option<Box<RawValue>>,
+}
+
+/// What a tool gave back.
+#[derive(Debug, Clone)]
+pub struct ToolReply {
+    /// The MCP `CallToolResult`, unknown fields and all.
+    pub result: Box<RawValue>,
+    /// Whether the tool says that it failed (`isError`).
+    pub is_error: bool,
+}
+
+impl ToolReply {
+    /// A refusal or failure told as a tool result, so that the model's turn goes on.
+    pub fn error(text: &str) -> Self {
+        let result = serde_json::json!({
+            "content": [{ "type": "text", "text": text }],
+            "isError": true,
+        });
+        let result = serde_json::value::to_raw_value(&result).unwrap_or_default();
+        Self { result, is_error: true }
+    }
+}
+
+/// One tool of the catalogue.
+#[derive(Debug, Clone)]
+pub struct ToolSpec {
+    /// The federated name.
+    pub name: ToolName,
+    /// The server that has it.
+    pub server: Arc<str>,
+    /// The definition to show: the server's own, with only `name` changed.
+    pub definition: Box<RawValue>,
+}
+
+/// The tools of a catalogue, in a stable order.
+#[derive(Debug, Clone, Default)]
+pub struct ToolList {
+    /// The tools.
+    pub tools: Vec<Arc<ToolSpec>>,
+    /// Servers that could not be asked.
+    pub gaps: Vec<Gap>,
+}
+
+/// A server whose tools are missing from a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The server.
+    pub server: Arc<str>,
+    /// Why, in words fit for a client.
+    pub reason: String,
+}
+
+/// The tool plane: lists tools and runs calls.
+pub trait Tools: Send + Sync {
+    /// The tools in a scope, before policy.
+    fn list<'a>(
+        &'a self,
+        cx: &'a Cx,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<ToolList, CallError>>;
+
+    /// The federated name of what a client calls `name` in a scope.
+    fn resolve<'a>(
+        &'a self,
+        cx: &'a Cx,
+        scope: &'a Scope,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<ToolName, CallError>>;
+
+    /// Runs one call. A tool's own failure is a [`ToolReply`] with `is_error`; an error here
+    /// means that no reply came.
+    fn call<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: ToolCall,
+    ) -> BoxFuture<'a, Result<ToolReply, CallError>>;
+}
+
+/// Tells which tools run through the broker, for a guard that sees only names.
+pub trait Names: Send + Sync {
+    /// The federated name behind the one a client declared to the model, if the broker has it.
+    /// Clients put their own prefix before it (`mcp__doorward__tracker__get_issue`).
+    fn brokered(&self, declared: &str) -> Option<ToolName>;
+}

@@ -1,0 +1,1 @@
+//! Labels, tool contracts, the tool engine and grants: deterministic guards for agents.

@@ -1,0 +1,1 @@
+//! Who calls, may they, and with which credential upstream.

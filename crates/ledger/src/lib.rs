@@ -1,0 +1,1 @@
+//! Rates, token and money budgets over both planes: reserve, settle, refuse.

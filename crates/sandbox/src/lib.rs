@@ -1,0 +1,1 @@
+//! Runs a child process that it does not trust.

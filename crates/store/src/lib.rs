@@ -1,0 +1,1 @@
+//! Storage for the other rooms' traits: SQLite.

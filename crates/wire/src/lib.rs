@@ -1,0 +1,1 @@
+//! Sans-IO codecs between the wire formats of model providers and Doorward's common form.
