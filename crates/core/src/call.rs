@@ -27,6 +27,8 @@ pub struct ModelCall {
     /// Whether the client asked for usage within the stream (`stream_options.include_usage`);
     /// always so in dialects that send it unasked.
     pub stream_usage: bool,
+    /// Whether the gateway itself needs usage within the stream, because a limit counts tokens.
+    pub ask_usage: bool,
     /// Fields of the client's dialect that the common form does not know, in order.
     pub extra: Vec<(String, Box<RawValue>)>,
     /// The body as the client sent it, for a target of the same dialect.
@@ -42,6 +44,9 @@ pub struct RawCall {
     pub body: Bytes,
     /// Where in `body` the model's name stands, quotes included.
     pub model: Range<usize>,
+    /// The dialect's own request headers (`anthropic-version`, `anthropic-beta`, `openai-beta`),
+    /// lower-case, for a target of the same dialect. The edge fills them in.
+    pub headers: Vec<(String, String)>,
 }
 
 /// A tool that the client declared to the model.

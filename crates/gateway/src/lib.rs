@@ -1,1 +1,26 @@
-//! The policy stack around both planes, the HTTP and MCP edges, config, reload and drain.
+//! The policy stack around both planes, and the edges, configuration and assembly around it.
+//!
+//! [`Enforced`] puts the policy around a plane; an [`Edge`] takes nothing else. [`Gateway`] puts
+//! the shipped parts together from a [`config::Root`].
+
+mod answer;
+mod around;
+mod assemble;
+pub mod config;
+mod edge;
+mod enforced;
+mod keep;
+mod launcher;
+mod metrics;
+
+pub use around::{Policy, RecordTools};
+pub use assemble::{
+    Gateway, Sight, StartError, Surroundings, missing_secrets, open_storage, upstreams,
+};
+pub use doorward_mcp_broker::ServerStatus;
+pub use doorward_sandbox::Layer;
+pub use edge::{Drained, Edge, EdgeLimits, EdgeParts, ResponseBody, serve};
+pub use enforced::{Completion, Enforced};
+pub use keep::{Keep, KeepError};
+pub use launcher::sandbox_layers;
+pub use metrics::Metrics;

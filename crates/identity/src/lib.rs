@@ -1,1 +1,52 @@
 //! Who calls, may they, and with which credential upstream.
+//!
+//! A **virtual key** is a text that Doorward gives out in the place of a provider's key. It says
+//! who calls and what they may use; it can be revoked without touching the provider. Only a keyed
+//! hash of it is stored.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use doorward_core::{Authenticator, Pattern, Presented, Scopes, SystemClock, SystemEntropy};
+//! use doorward_identity::{Guesses, KeyStore, Memory, NewKey, Pepper, VirtualKeys, mint};
+//!
+//! let (clock, pepper) = (Arc::new(SystemClock), Pepper::generate(&SystemEntropy));
+//! let tools = Some(vec![Pattern::new("tracker__*")]);
+//! let wanted = NewKey::new("ci", "build@example.com")
+//!     .with_scopes(Scopes { tools, ..Scopes::default() });
+//! let (text, record) = mint(&SystemEntropy, &*clock, &pepper, wanted)?;
+//!
+//! let store = Arc::new(Memory::default());
+//! store.insert(&record)?;
+//! let keys = VirtualKeys::new(store.clone(), pepper, clock, Guesses::default())?;
+//!
+//! # futures_util::FutureExt::now_or_never(async {
+//! // The key that was given out is known,
+//! let shown = Presented { token: Some(text), source: None };
+//! let principal = keys.authenticate(&shown).await?;
+//! assert_eq!(&*principal.id, "build@example.com");
+//! assert!(!principal.scopes.allows_tool("mail__send_email"));
+//!
+//! // and no longer once it is revoked.
+//! store.revoke(record.id, record.created)?;
+//! keys.refresh()?;
+//! assert_eq!(keys.authenticate(&shown).await.unwrap_err().to_string(), "invalid API key");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Rules`] decides by the key's scopes, [`StaticCredentials`] holds the providers' own keys.
+
+mod credentials;
+mod guesses;
+mod key;
+mod keys;
+mod rules;
+mod store;
+
+pub use credentials::StaticCredentials;
+pub use guesses::Guesses;
+pub use key::{KeyHash, KeyRecord, KeyText, KeyTextError, MintError, NewKey, Pepper, mint};
+pub use keys::VirtualKeys;
+pub use rules::Rules;
+pub use store::{KeyStore, KeyStoreError, Memory};

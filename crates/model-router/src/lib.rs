@@ -1,1 +1,77 @@
-//! Picks a target for a model call, retries, fails over and sends it.
+//! The model plane: picks a target for a call, sends it, and fails over while nothing has been
+//! committed to the caller.
+//!
+//! A [`Router`] holds [`Upstream`]s and [`Alias`]es and reaches the network through a
+//! [`Transport`] only; with the feature `http`, `HttpTransport` is the real one. Here a scripted
+//! transport answers instead, once with success and once by refusing:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bytes::Bytes;
+//! use doorward_core::{Code, Cx, Models, Principal, RequestId, TurnId};
+//! use doorward_model_router::{Outbound, Provider, Router, Transport, TransportError, Upstream};
+//! use doorward_model_router::{BoxFuture, Inbound, NoCredentials};
+//! use doorward_wire::{Dialect, OpenAiChat};
+//! use futures_util::StreamExt;
+//!
+//! #[derive(Debug)]
+//! struct Canned;
+//! impl Transport for Canned {
+//!     fn send(&self, request: Outbound) -> BoxFuture<'_, Result<Inbound, TransportError>> {
+//!         assert_eq!(request.uri(), "http://models.test/v1/chat/completions");
+//!         let body = r#"{"id":"c1","object":"chat.completion","created":1,"model":"tiny",
+//!             "choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},
+//!             "finish_reason":"stop"}]}"#;
+//!         Box::pin(async move { Ok(Inbound::whole(200, body)) })
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let provider = Provider::named("openai-compatible").ok_or("shipped")?;
+//! let upstream = Upstream::new("local", provider, Some("http://models.test/v1"))?;
+//! let router = Router::builder(Arc::new(Canned), Arc::new(NoCredentials)).upstream(upstream).build()?;
+//!
+//! let cx = Cx {
+//!     turn: TurnId::from_bytes([0; 16]),
+//!     request: RequestId::from_bytes([0; 16]),
+//!     principal: Arc::new(Principal::person("alice@example.com")),
+//!     agent: None, conversation_hint: None, deadline: None, trace: None,
+//! };
+//! let ask = |model: &str| OpenAiChat.read_call(Bytes::from(format!(
+//!     r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]}}"#)));
+//!
+//! let mut reply = router.complete(&cx, ask("local/tiny")?).await?;
+//! assert_eq!(reply.route.target, "local/tiny");
+//! assert!(reply.frames.next().await.is_some());
+//!
+//! let refused = router.complete(&cx, ask("elsewhere/tiny")?).await;
+//! assert_eq!(refused.unwrap_err().code, Code::NotFound);
+//! # Ok(()) }
+//! # futures_util::FutureExt::now_or_never(run()).unwrap().unwrap();
+//! ```
+
+mod answer;
+mod credentials;
+#[cfg(feature = "http")]
+mod http;
+mod provider;
+mod retry_after;
+mod route;
+mod router;
+#[cfg(feature = "tower")]
+mod tower;
+mod transport;
+mod upstream;
+
+pub use credentials::NoCredentials;
+pub use doorward_core::BoxFuture;
+pub use provider::{Auth, Provider, ProviderError};
+pub use route::{Alias, Strategy, Target, TargetError};
+pub use router::{BuildError, Router, RouterBuilder};
+pub use transport::{Inbound, Outbound, Transport, TransportError};
+pub use upstream::{Upstream, UpstreamError};
+
+#[cfg(feature = "http")]
+pub use crate::http::{HttpTransport, Timeouts, TlsError};
+#[cfg(feature = "tower")]
+pub use crate::tower::Completion;

@@ -1,1 +1,70 @@
-//! Runs a child process that it does not trust.
+//! Runs a program that it does not trust, and keeps it to what it was given.
+//!
+//! An MCP server started over stdio is somebody else's code with the caller's rights. [`Native`]
+//! runs it in namespaces of its own, under a root folder that holds the system's programs, the
+//! server's own program and what the [`Spec`] names, with Landlock and a seccomp filter behind
+//! that; no daemon, no container image, no privileges. It starts in about ten milliseconds.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use doorward_sandbox::{Native, Network, Sandbox, Spec, SpawnError, launch};
+//!
+//! fn main() -> ExitCode {
+//!     // The program serves as its own launcher; this comes before any thread is started.
+//!     if launch::is_launch(std::env::args_os()) {
+//!         return launch::run(std::env::args_os());
+//!     }
+//!     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+//!     let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+//!     let _within = runtime.enter();
+//!
+//!     // It runs, without the network and with nothing of the home folder in sight.
+//!     let sandbox = Native::default();
+//!     let mut spec = Spec::new(["python3", "/srv/tracker/server.py"]);
+//!     spec.write.push("/srv/tracker/cache".into());
+//!     spec.network = Network::None;
+//!     let child = sandbox.spawn(&spec);
+//!
+//!     // It is refused: what is hidden cannot be given as well.
+//!     spec.hide.push("/srv/tracker".into());
+//!     assert!(matches!(sandbox.spawn(&spec), Err(SpawnError::Path { .. })));
+//!     if child.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+//! }
+//! ```
+//!
+//! Without a launcher around, a refusal looks like this:
+//!
+//! ```
+//! use doorward_sandbox::{Native, Sandbox, Spec, SpawnError};
+//!
+//! let refused = Native::default().spawn(&Spec::default());
+//! assert!(matches!(refused, Err(SpawnError::EmptyCommand)));
+//! ```
+//!
+//! # What holds, and what does not
+//!
+//! The program sees no file, process, socket, variable or network that was not given to it; it
+//! cannot gain rights; it dies with its [`Child`] and with the program that started it. It shares
+//! the kernel: a hole there is a hole here. Memory is bounded per process, not per tree, because
+//! cgroups are left alone. [`Network::Host`] is the whole of the host's network, loopback
+//! included. A caller that is root passes on the ownership of root's files, though none of
+//! root's capabilities, unless [`Native::user`] names somebody else; better to be nobody special.
+//!
+//! Linux only.
+
+mod child;
+mod control;
+mod direct;
+mod exposure;
+pub mod launch;
+mod native;
+mod program;
+mod spawn;
+mod spec;
+
+pub use child::Child;
+pub use direct::Direct;
+pub use native::{Missing, Native};
+pub use spawn::{Layer, Sandbox, SpawnError};
+pub use spec::{Limits, Network, Spec};

@@ -1,0 +1,138 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use doorward_core::{Pattern, TurnId};
+
+/// The agent gateway between AI applications and the models and tools behind them.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The configuration, TOML or YAML by its ending [default: doorward.toml, if there is one;
+    /// also from DOORWARD_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run the gateway
+    Serve,
+    /// Play a turn with a poisoned tool result, unguarded and guarded; needs no keys, no network
+    Demo(Demo),
+    /// Write a commented configuration
+    Init(Init),
+    /// Check the configuration, its secrets and this machine's sandbox
+    Check,
+    /// Virtual keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// The record of every call
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// One of the demo's MCP servers, over standard input and output
+    #[command(hide = true)]
+    DemoServer(DemoServer),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Where to leave the two gateways' data [default: a new folder for temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where to write it; `-` is standard output
+    #[arg(default_value = "doorward.toml")]
+    pub(crate) path: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key and print it, alone, on standard output; it cannot be shown again
+    Create(CreateKey),
+    /// List the keys
+    List,
+    /// Revoke a key, by id or name; a running gateway refuses it within a second
+    Revoke {
+        /// Id or name
+        key: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateKey {
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: String,
+    /// On whose behalf it is used: a person's e-mail address, or a service's name [default: the
+    /// key's name]
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// The team that owns the work
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// Models it may call, comma-separated, with `*`; all where left out
+    #[arg(long, alias = "model", value_delimiter = ',', value_name = "NAMES", value_parser = pattern)]
+    pub(crate) models: Option<Vec<Pattern>>,
+    /// Tools it may see and call (`server__tool`), comma-separated, with `*`; all where left out
+    #[arg(long, alias = "tool", value_delimiter = ',', value_name = "NAMES", value_parser = pattern)]
+    pub(crate) tools: Option<Vec<Pattern>>,
+    /// How long it is valid, in days
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) days: Option<u32>,
+}
+
+fn pattern(text: &str) -> Result<Pattern, std::convert::Infallible> {
+    Ok(Pattern::new(text))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check that no record was altered, removed, added or moved
+    Verify {
+        /// Check this export instead of the database
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+        /// The public key [default: the one beside the database]
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
+    },
+    /// Tell turns as stories: who asked, what was decided, what ran, what was refused
+    Show {
+        /// One turn, as the `x-doorward-turn` header names it
+        turn: Option<TurnId>,
+        /// How many of the last turns
+        #[arg(long, default_value_t = 10)]
+        last: usize,
+    },
+    /// Write the whole log as JSON lines to standard output
+    Export,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoServer {
+    #[command(subcommand)]
+    pub(crate) kind: DemoServerKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoServerKind {
+    /// An issue tracker with a poisoned issue
+    Tracker,
+    /// A mailer that writes what it sends into a folder
+    Mailer {
+        /// The folder
+        outbox: PathBuf,
+    },
+}

@@ -1,0 +1,135 @@
+//! From the command line to what is done.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use doorward_console::{Failure, audit, check, keys};
+use doorward_core::{Clock, PrincipalKind, Scopes, SystemClock};
+use doorward_gateway::Surroundings;
+use doorward_gateway::config::{ConfigError, Environment, Root};
+use doorward_identity::NewKey;
+
+use crate::args::{Arguments, Audit, CreateKey, Keys, Verb};
+use crate::report::{self, say};
+use crate::{demo, init, serve};
+
+/// What was asked for makes no sense (`EX_USAGE` of sysexits.h).
+pub(crate) const USAGE: u8 = 64;
+
+/// Why the program did not do what it was asked.
+pub(crate) enum Refusal {
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// It was tried and did not work.
+    Failed(Failure),
+}
+
+impl From<ConfigError> for Refusal {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Does what was asked; one line on standard error says why not.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let environment = Environment::of_process();
+    match act(arguments, environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Refusal::Config(error)) => {
+            say(&format!("doorward: {error}"));
+            ExitCode::from(USAGE)
+        }
+        Err(Refusal::Failed(failure)) => {
+            say(&format!("doorward: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
+    let paint = report::paint(&environment);
+    let mut out = io::stdout().lock();
+    let file = config_file(arguments.config, &environment);
+    match arguments.verb {
+        Verb::Init(init) => return Ok(init::write(&init.path, init.force)?),
+        Verb::Schema => {
+            let schema = serde_json::to_string_pretty(&Root::schema());
+            let schema = schema.map_err(|error| Failure::of("no schema", error))?;
+            return Ok(writeln!(out, "{schema}").map_err(Failure::from)?);
+        }
+        Verb::Demo(demo) => {
+            drop(out);
+            return Ok(demo::play(demo.folder, &environment, paint)?);
+        }
+        Verb::DemoServer(server) => {
+            drop(out);
+            return Ok(demo::serve(server.kind)?);
+        }
+        _ => {}
+    }
+    let root = match &file {
+        Some(path) => Root::load(path)?,
+        None => Root::default(),
+    };
+    let around = Surroundings::of_process(environment, file);
+    match arguments.verb {
+        Verb::Serve => {
+            drop(out);
+            serve::run(&root, &around)?;
+        }
+        Verb::Check => check::check(&root, &around, paint, &mut out)?,
+        Verb::Keys(Keys::Create(wanted)) => {
+            let text = keys::create(&root, &around, new_key(wanted))?;
+            writeln!(out, "{}", text.expose()).map_err(Failure::from)?;
+        }
+        Verb::Keys(Keys::List) => keys::list(&root, &around, &mut out)?,
+        Verb::Keys(Keys::Revoke { key }) => {
+            let count = keys::revoke(&root, &around, &key)?;
+            writeln!(out, "revoked {count}").map_err(Failure::from)?;
+        }
+        Verb::Audit(Audit::Verify { export, public_key }) => {
+            let told = audit::verify(&root, export.as_deref(), public_key.as_deref())?;
+            writeln!(out, "{told}").map_err(Failure::from)?;
+        }
+        Verb::Audit(Audit::Show { turn, last }) => {
+            audit::show(&root, turn, last, paint, &mut out)?;
+        }
+        Verb::Audit(Audit::Export) => drop(audit::export_to(&root, &mut out)?),
+        Verb::Init(_) | Verb::Schema | Verb::Demo(_) | Verb::DemoServer(_) => {}
+    }
+    Ok(())
+}
+
+/// The file named on the command line or in the environment; else `doorward.toml`, if there is
+/// one.
+fn config_file(named: Option<PathBuf>, environment: &Environment) -> Option<PathBuf> {
+    let usual = Path::new("doorward.toml");
+    named
+        .or_else(|| environment.var("DOORWARD_CONFIG").map(PathBuf::from))
+        .or_else(|| usual.is_file().then(|| usual.to_owned()))
+}
+
+fn new_key(wanted: CreateKey) -> NewKey {
+    let owner = wanted.owner.unwrap_or_else(|| wanted.name.clone());
+    let scopes = Scopes { models: wanted.models, tools: wanted.tools };
+    let mut key = NewKey::new(wanted.name, owner.as_str()).with_scopes(scopes);
+    if owner.contains('@') {
+        key.owner_kind = PrincipalKind::Person;
+    }
+    if let Some(team) = wanted.team {
+        key = key.with_team(team);
+    }
+    if let Some(days) = wanted.days {
+        let valid = Duration::from_secs(u64::from(days) * 86_400);
+        key = key.with_expiry(SystemClock.now().after(valid));
+    }
+    key
+}

@@ -1,0 +1,10 @@
+//! The audit crate through its public face.
+
+mod recorder;
+mod story;
+mod tamper;
+
+#[test]
+fn the_log_in_memory_conforms() {
+    doorward_testkit::log::log_conforms(|| Box::new(doorward_audit::Memory::default()));
+}

@@ -1,0 +1,211 @@
+//! A turn told as a story: who asked, what the model decided, what ran, what was refused.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use doorward_audit::{Step, Story};
+use doorward_core::{DecidedCall, Event, Kind, Label, Outcome, PrincipalKind, Who};
+
+use crate::time;
+
+/// With or without colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// No escape sequences.
+    Plain,
+    /// ANSI colours (ECMA-48 §8.3.117).
+    Ansi,
+}
+
+impl Paint {
+    fn wrap(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+
+    /// What went well.
+    pub fn good(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    /// What was stopped or failed.
+    pub fn bad(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    /// What stands out.
+    pub fn strong(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    /// What is beside the point.
+    pub fn faint(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+}
+
+/// Tells the stories.
+///
+/// # Errors
+///
+/// Where output fails.
+pub fn tell(stories: &[Story], paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    if stories.is_empty() {
+        return writeln!(out, "no turns on record");
+    }
+    for (at, story) in stories.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        head(story, paint, out)?;
+        for (number, step) in story.steps.iter().enumerate() {
+            tell_step(number + 1, step, paint, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn head(story: &Story, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    let who: Vec<String> = story.who.iter().map(name).collect();
+    writeln!(
+        out,
+        "{}  {}  {}",
+        paint.strong(&who.join(", ")),
+        story.turn,
+        paint.faint(&time::shown(story.began)),
+    )?;
+    if !story.agents.is_empty() {
+        let agents: Vec<String> = story.agents.iter().map(|agent| printable(agent)).collect();
+        writeln!(out, "   agent {}", agents.join(", "))?;
+    }
+    Ok(())
+}
+
+fn name(who: &Who) -> String {
+    let mut text = match who.kind {
+        PrincipalKind::Person => printable(&who.id),
+        PrincipalKind::Service => format!("service {}", printable(&who.id)),
+    };
+    if let Some(key) = &who.key_name {
+        let _ = write!(text, " (key {})", printable(key));
+    }
+    for actor in &who.actors {
+        let _ = write!(text, " through {}", printable(&actor.id));
+    }
+    text
+}
+
+fn tell_step(number: usize, step: &Step, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    let event = &step.event;
+    let what = match &event.kind {
+        Kind::Model { model, route, .. } => match route {
+            Some(route) if route.target != *model => {
+                format!("model {} → {}", printable(model), printable(&route.target))
+            }
+            _ => format!("model {}", printable(model)),
+        },
+        Kind::Tool { tool, .. } => format!("tool  {}", printable(tool.as_str())),
+        Kind::Admin { action, object } => {
+            format!("admin {} {}", printable(action), printable(object))
+        }
+    };
+    let took = event.took_us.map(time::took).unwrap_or_default();
+    writeln!(
+        out,
+        " {number:>2}  {what}  {}  {}",
+        ending(event, step.is_finished(), paint),
+        paint.faint(&format!("{took} #{}", step.last)),
+    )?;
+    explain(step, paint, out)
+}
+
+fn ending(event: &Event, finished: bool, paint: Paint) -> String {
+    let word = match event.outcome {
+        Outcome::Completed => return paint.good("completed"),
+        _ if !finished => "started, and no record of its end",
+        Outcome::Denied => "DENIED",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Started => "started",
+    };
+    match event.error {
+        Some(code) => paint.bad(&format!("{word} ({})", code.as_str())),
+        None => paint.bad(word),
+    }
+}
+
+fn explain(step: &Step, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    let event = &step.event;
+    if let Some(label) = &event.label {
+        writeln!(out, "       context {}", labelled(label, paint))?;
+    }
+    match &event.kind {
+        Kind::Model { usage, hidden, calls, .. } => {
+            if let Some(usage) = usage {
+                let tokens = format!("{} tokens in, {} out", usage.input, usage.output);
+                writeln!(out, "       {}", paint.faint(&tokens))?;
+            }
+            if !hidden.is_empty() {
+                let hidden: Vec<String> = hidden.iter().map(|tool| printable(tool)).collect();
+                writeln!(out, "       hidden from the model: {}", hidden.join(", "))?;
+            }
+            calls.iter().try_for_each(|call| decided(call, paint, out))?;
+        }
+        Kind::Tool { arguments, result, .. } => {
+            if let Some(cause) = step.cause {
+                writeln!(out, "       asked for by step {}", cause + 1)?;
+            }
+            let digest = arguments.to_string();
+            let digest = digest.get(..16).unwrap_or(&digest);
+            writeln!(out, "       {}", paint.faint(&format!("arguments sha256 {digest}…")))?;
+            if let Some(label) = result {
+                writeln!(out, "       result {}", labelled(label, paint))?;
+            }
+        }
+        Kind::Admin { .. } => {}
+    }
+    if event.decision.is_allowed() {
+        return Ok(());
+    }
+    let (rule, reason) = (&event.decision.rule, &event.decision.reason);
+    writeln!(out, "       {} {}", paint.bad(&printable(rule)), printable(reason))
+}
+
+fn decided(call: &DecidedCall, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    let verdict = if call.decision.is_allowed() {
+        paint.good("allowed")
+    } else {
+        let (rule, reason) = (&call.decision.rule, &call.decision.reason);
+        format!("{}: {}", paint.bad(&format!("refused by {}", printable(rule))), printable(reason))
+    };
+    writeln!(out, "       decided on {}  {verdict}", printable(call.tool.as_str()))
+}
+
+fn labelled(label: &Label, paint: Paint) -> String {
+    let word = label.integrity.min(label.choice).as_str();
+    let mut text = if label.is_trusted() { paint.good(word) } else { paint.bad(word) };
+    if !label.is_trusted() && !label.sources.names().is_empty() {
+        let names: Vec<String> = label.sources.names().iter().map(|name| printable(name)).collect();
+        let _ = write!(text, " (from {}", names.join(", "));
+        text.push_str(if label.sources.has_more() { ", and more)" } else { ")" });
+    }
+    text
+}
+
+/// Names come from outside: what would move the cursor or recolour the terminal is shown instead.
+fn printable(text: &str) -> String {
+    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_in_names_are_not_played() {
+        assert_eq!(printable("a\x1b[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(printable("plain é"), "plain é");
+    }
+}

@@ -1,0 +1,34 @@
+//! Times as people read and write them.
+
+use doorward_core::Timestamp;
+
+/// RFC 3339 in UTC, to the second.
+pub(crate) fn shown(at: Timestamp) -> String {
+    match jiff::Timestamp::from_microsecond(at.as_micros()) {
+        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Err(_) => "(no such time)".to_owned(),
+    }
+}
+
+/// A length of time in the unit that fits.
+pub(crate) fn took(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..1_000_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown() {
+        assert_eq!(shown(Timestamp::from_micros(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(shown(Timestamp::from_micros(i64::MAX)), "(no such time)");
+        for (micros, text) in [(7, "7 µs"), (1_500, "1.5 ms"), (2_340_000, "2.3 s")] {
+            assert_eq!(took(micros), text);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A model's answer on its way to the client: watched by the guard, counted, recorded at its end.
+
+use std::collections::VecDeque;
+
+use doorward_core::{
+    BoxStream, CallError, Code, Flow, Frame, Kind, ModelEvent, Usage, Watch,
+};
+use futures_util::{StreamExt, stream};
+
+use crate::around::Around;
+
+/// The state of one answer.
+pub(crate) struct Answer {
+    around: Around,
+    watch: Box<dyn Watch>,
+    frames: BoxStream<'static, Result<Frame, CallError>>,
+    ready: VecDeque<Frame>,
+    /// The provider reported an error within the answer.
+    fault: Option<Code>,
+    ended: bool,
+}
+
+impl Answer {
+    pub(crate) fn new(
+        around: Around,
+        watch: Box<dyn Watch>,
+        frames: BoxStream<'static, Result<Frame, CallError>>,
+    ) -> Self {
+        Self { around, watch, frames, ready: VecDeque::new(), fault: None, ended: false }
+    }
+
+    /// The frames that may go on. Dropping the stream cancels the upstream exchange and records
+    /// the call as cancelled.
+    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Frame, CallError>> {
+        Box::pin(stream::unfold(self, |mut answer| async move {
+            let item = answer.next().await?;
+            Some((item, answer))
+        }))
+    }
+
+    async fn next(&mut self) -> Option<Result<Frame, CallError>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(Ok(frame));
+            }
+            if self.ended {
+                return None;
+            }
+            let step = match self.frames.next().await {
+                Some(Ok(frame)) => self.take(frame).await,
+                Some(Err(error)) => Err(error),
+                None => self.finish().await,
+            };
+            if let Err(error) = step {
+                return Some(Err(self.fail(error)));
+            }
+        }
+    }
+
+    /// Passes a frame through the guard. The record is made when the protocol's own end is seen,
+    /// before the client sees it: a client that leaves then has not cancelled anything.
+    async fn take(&mut self, frame: Frame) -> Result<(), CallError> {
+        let last = self.note(&frame);
+        match self.watch.frame(frame) {
+            Flow::Pass(frame) => self.ready.push_back(frame),
+            Flow::Hold => {}
+            Flow::Judge => self.ready.extend(self.watch.judge().await?),
+        }
+        if last { self.finish().await } else { Ok(()) }
+    }
+
+    /// Notes usage and faults; says whether the frame is the last.
+    fn note(&mut self, frame: &Frame) -> bool {
+        let mut last = false;
+        for event in &frame.events {
+            match event {
+                ModelEvent::Usage(usage) => self.use_up(*usage),
+                ModelEvent::Start { usage: Some(usage), .. } => self.use_up(*usage),
+                ModelEvent::Error { code, .. } => self.fault = Some(*code),
+                ModelEvent::Done => last = true,
+                _ => {}
+            }
+        }
+        last
+    }
+
+    fn use_up(&mut self, counted: Usage) {
+        self.around.spent().usage = Some(counted);
+        if let Kind::Model { usage, .. } = &mut self.around.event.kind {
+            *usage = Some(counted);
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), CallError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ready.extend(self.watch.finish().await?);
+        self.ended = true;
+        self.note_calls();
+        match self.fault {
+            Some(code) => self.around.fail(&CallError::new(code, "the provider reported an error")),
+            None => drop(self.around.complete()),
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: CallError) -> CallError {
+        self.ended = true;
+        self.note_calls();
+        self.around.fail(&error);
+        error
+    }
+
+    fn note_calls(&mut self) {
+        if let Kind::Model { calls, .. } = &mut self.around.event.kind {
+            calls.extend_from_slice(self.watch.decided());
+        }
+    }
+}
+
+impl Drop for Answer {
+    /// A record of a cancelled call tells what was decided until then.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.note_calls();
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What stands around every call, on both planes: room for its record, authority, guard, limits,
+//! and the record itself.
+//!
+//! The steps are taken in this order and each may refuse; from [`Around::open`] on, exactly one
+//! record is certain, because the room for it is taken first and dropping the value unfinished
+//! records a cancellation.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use doorward_core::{
+    Action, Ask, Authorizer, CallError, Clock, Code, Cx, Decision, Entropy, Event, EventId, Guard,
+    Kind, Ledger, Outcome, Receipt, Reservation, Sink, SinkError, Slot, Spent, Who,
+};
+
+use crate::metrics::Metrics;
+
+/// When a tool call's record must be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordTools {
+    /// Before the call runs; another entry tells how it ended.
+    #[default]
+    Before,
+    /// After it ran, in one entry, before its result is handed out.
+    After,
+}
+
+/// What decides on and records every call.
+#[derive(Clone)]
+pub struct Policy {
+    /// May they?
+    pub authorizer: Arc<dyn Authorizer>,
+    /// Is it safe?
+    pub guard: Arc<dyn Guard>,
+    /// Is there room in the budget?
+    pub ledger: Arc<dyn Ledger>,
+    /// Where records go.
+    pub sink: Arc<dyn Sink>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for identifiers.
+    pub entropy: Arc<dyn Entropy>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// When a tool call's record must be durable.
+    pub record_tools: RecordTools,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy").field("record_tools", &self.record_tools).finish_non_exhaustive()
+    }
+}
+
+/// One call on its way through the policy.
+pub(crate) struct Around {
+    policy: Policy,
+    began: Instant,
+    /// The record as it will be written. The planes fill in what they learn.
+    pub(crate) event: Event,
+    slot: Option<Box<dyn Slot>>,
+    reservation: Option<Box<dyn Reservation>>,
+    spent: Spent,
+}
+
+impl Around {
+    /// Takes room for the call's record. Without it nothing runs.
+    pub(crate) async fn open(policy: &Policy, cx: &Cx, kind: Kind) -> Result<Self, CallError> {
+        let slot = policy.sink.open().await.map_err(unrecorded)?;
+        let event = Event {
+            id: EventId::random(&*policy.entropy),
+            at: policy.clock.now(),
+            kind,
+            turn: cx.turn,
+            request: cx.request,
+            conversation: None,
+            who: Who::from(cx),
+            agent: cx.agent.clone(),
+            decision: Decision::allow("gateway", "no rule was reached"),
+            label: None,
+            outcome: Outcome::Cancelled,
+            error: None,
+            took_us: None,
+        };
+        Ok(Self {
+            policy: policy.clone(),
+            began: policy.clock.instant(),
+            event,
+            slot: Some(slot),
+            reservation: None,
+            spent: Spent::default(),
+        })
+    }
+
+    /// Asks whether the principal may. A refusal is final and recorded.
+    pub(crate) fn authorise(&mut self, cx: &Cx, action: Action<'_>) -> Result<(), CallError> {
+        let decision = self.policy.authorizer.authorize(cx, action);
+        if decision.is_allowed() {
+            self.event.decision = decision;
+            return Ok(());
+        }
+        let error = CallError::new(Code::Forbidden, decision.reason.clone())
+            .with_rule(decision.rule.to_string());
+        self.deny(decision);
+        Err(error)
+    }
+
+    /// Reserves room in every limit that applies. A refusal is final and recorded.
+    pub(crate) async fn reserve(&mut self, cx: &Cx, ask: Ask<'_>) -> Result<(), CallError> {
+        match self.policy.ledger.reserve(cx, ask).await {
+            Ok(reservation) => {
+                self.reservation = Some(reservation);
+                Ok(())
+            }
+            Err(error) => {
+                let rule = error.rule.as_deref().unwrap_or("ledger").to_owned();
+                self.event.error = Some(error.code);
+                self.deny(Decision::deny(rule, error.public.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a limit on this call counts tokens.
+    pub(crate) fn counts_tokens(&self) -> bool {
+        self.reservation.as_ref().is_some_and(|held| held.counts_tokens())
+    }
+
+    /// Makes the call durable as started; the entry that tells how it ended is sure of its room.
+    pub(crate) async fn start(&mut self) -> Result<(), CallError> {
+        let ending = self.policy.sink.open().await.map_err(unrecorded)?;
+        let Some(slot) = self.slot.replace(ending) else { return Ok(()) };
+        let mut started = self.event.clone();
+        started.outcome = Outcome::Started;
+        slot.commit(started).await.map_err(|error| {
+            // Nothing ran. The second entry still says so, should the log come back.
+            self.event.error = Some(Code::Internal);
+            self.end(Outcome::Failed);
+            unrecorded(error)
+        })
+    }
+
+    /// What the call has used up, for the ledger.
+    pub(crate) fn spent(&mut self) -> &mut Spent {
+        &mut self.spent
+    }
+
+    /// Ends the call as refused.
+    pub(crate) fn deny(&mut self, decision: Decision) {
+        self.event.decision = decision;
+        self.end(Outcome::Denied);
+    }
+
+    /// Ends the call as failed.
+    pub(crate) fn fail(&mut self, error: &CallError) {
+        self.event.error = Some(error.code);
+        let outcome = match error.code {
+            Code::Cancelled => Outcome::Cancelled,
+            Code::Forbidden if error.rule.is_some() => Outcome::Denied,
+            _ => Outcome::Failed,
+        };
+        if let (Outcome::Denied, Some(rule)) = (outcome, &error.rule) {
+            self.event.decision = Decision::deny(rule.to_string(), error.public.clone());
+        }
+        self.end(outcome);
+    }
+
+    /// Ends the call as completed.
+    pub(crate) fn complete(&mut self) -> Option<Receipt> {
+        self.end(Outcome::Completed)
+    }
+
+    /// Settles, counts and records; only the first ending counts.
+    fn end(&mut self, outcome: Outcome) -> Option<Receipt> {
+        let slot = self.slot.take()?;
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(&self.spent);
+        }
+        let took = self.policy.clock.instant().saturating_duration_since(self.began);
+        self.event.outcome = outcome;
+        self.event.took_us = Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.policy.metrics.call(&self.event, took);
+        Some(slot.commit(self.event.clone()))
+    }
+}
+
+impl Drop for Around {
+    /// The caller went away: its future or its stream was dropped.
+    fn drop(&mut self) {
+        if self.slot.is_some() {
+            self.event.error = Some(Code::Cancelled);
+            self.end(Outcome::Cancelled);
+        }
+    }
+}
+
+fn unrecorded(error: SinkError) -> CallError {
+    CallError::new(Code::Overloaded, "the audit log takes no records, so nothing is run")
+        .with_rule("audit.unavailable")
+        .with_source(error)
+}

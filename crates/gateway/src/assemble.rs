@@ -1,0 +1,541 @@
+//! Puts the shipped parts together as the configuration says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_audit::{Recorder, SigningKey};
+use doorward_core::{
+    Clock, Credential, Cx, Entropy, Models, Names, Pattern, Principal, RequestId, Secret,
+    SystemClock, SystemEntropy, Tools, TurnId,
+};
+use doorward_guardrails::{Contracts, ToolEngine};
+use doorward_identity::{Guesses, Pepper, Rules, StaticCredentials, VirtualKeys};
+use doorward_ledger::{Limits, Price, Prices};
+use doorward_mcp_broker::{Broker, Server, ServerKind, ServerStatus};
+use doorward_model_router::{Alias, HttpTransport, Provider, Router, Timeouts, Upstream};
+use doorward_store::Sqlite;
+use tokio::task::JoinHandle;
+
+use crate::around::{Policy, RecordTools};
+use crate::config::{
+    EnvValue, Environment, RecordWhen, Root, SecretRefError, ServerConfig, UpstreamConfig, UserRole,
+};
+use crate::edge::{Edge, EdgeLimits, EdgeParts};
+use crate::enforced::Enforced;
+use crate::keep::{Keep, KeepError};
+use crate::launcher::SandboxLauncher;
+use crate::metrics::Metrics;
+
+/// How often changed keys are looked for. A revoked key stops working within this time.
+const KEY_REFRESH: Duration = Duration::from_millis(500);
+
+/// How often upstreams are asked which models they have.
+const MODEL_REFRESH: Duration = Duration::from_mins(10);
+
+/// What surrounds a gateway: everything that is not in the configuration.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The environment.
+    pub environment: Environment,
+    /// The configuration file, so that no MCP server sees it.
+    pub config_file: Option<PathBuf>,
+    /// The program that acts as the sandbox's launcher; this program where `None`.
+    pub launcher: Option<PathBuf>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Surroundings {
+    /// This machine, this process.
+    pub fn of_process(environment: Environment, config_file: Option<PathBuf>) -> Self {
+        Self {
+            environment,
+            config_file,
+            launcher: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+}
+
+/// A gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct StartError {
+    what: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StartError {
+    fn new(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { what: what.into(), source: Some(source.into()) }
+    }
+}
+
+impl From<KeepError> for StartError {
+    fn from(error: KeepError) -> Self {
+        Self::new("the data folder is not usable", error)
+    }
+}
+
+/// All parts of a running gateway. Bind its [`edge`](Self::edge) to a listener with
+/// [`serve`](crate::serve), then [`close`](Self::close) it.
+pub struct Gateway {
+    edge: Arc<Edge>,
+    recorder: Arc<Recorder>,
+    sight: Sight,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("sight", &self.sight).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Gateway {
+    /// Puts a gateway together and starts what runs beside the requests. Call it inside a Tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// Where a part cannot be had: storage, a secret, a contract.
+    pub fn start(root: &Root, around: &Surroundings) -> Result<Self, StartError> {
+        let storage = Storage::open(root, around)?;
+        let upstreams = upstreams(root, &around.environment);
+        let credentials = Arc::new(credentials(root, &upstreams, &around.environment)?);
+        let router = Arc::new(router(root, &upstreams, &credentials, around)?);
+        let broker = Arc::new(broker(root, &credentials, &storage, around)?);
+        let names: Arc<dyn Names> = broker.clone();
+        let guard = guard(root, names, storage.keep.guard_key(&*around.entropy)?, around)?;
+        let metrics = Arc::new(Metrics::default());
+        let policy = Policy {
+            authorizer: Arc::new(Rules::default()),
+            guard: Arc::new(guard),
+            ledger: Arc::new(ledger(root, around)?),
+            sink: storage.recorder.clone(),
+            clock: around.clock.clone(),
+            entropy: around.entropy.clone(),
+            metrics: metrics.clone(),
+            record_tools: match root.audit.tool_calls {
+                RecordWhen::Before => RecordTools::Before,
+                RecordWhen::After => RecordTools::After,
+            },
+        };
+        let models: Arc<dyn Models> = router.clone();
+        let tools: Arc<dyn Tools> = broker.clone();
+        let edge = Edge::new(
+            Enforced::new(models, policy.clone()),
+            Enforced::new(tools, policy),
+            edge_parts(root, storage.keys.clone(), metrics.clone(), around),
+        );
+        let tasks = vec![
+            tokio::spawn(refresh_keys(storage.keys)),
+            tokio::spawn(refresh_models(router, around.entropy.clone())),
+            tokio::spawn({
+                let broker = broker.clone();
+                async move { broker.start().await }
+            }),
+        ];
+        let upstreams = upstreams.into_iter().map(|upstream| upstream.name).collect();
+        let sight = Sight { broker, metrics, upstreams };
+        Ok(Self { edge, recorder: storage.recorder, sight, tasks })
+    }
+
+    /// The data listener's edge.
+    pub fn edge(&self) -> &Arc<Edge> {
+        &self.edge
+    }
+
+    /// What can be seen of it while it runs.
+    pub fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// Ends the MCP servers and writes the last records. The listener must be closed before.
+    ///
+    /// # Errors
+    ///
+    /// Where records could not be written.
+    pub async fn close(self) -> Result<(), doorward_audit::CloseError> {
+        self.sight.broker.close().await;
+        let recorder = self.recorder.clone();
+        let closed = tokio::task::spawn_blocking(move || recorder.close(Duration::from_secs(2)));
+        closed.await.unwrap_or(Ok(()))
+    }
+}
+
+/// What can be seen of a running gateway.
+#[derive(Clone)]
+pub struct Sight {
+    broker: Arc<Broker>,
+    metrics: Arc<Metrics>,
+    upstreams: Arc<[String]>,
+}
+
+impl fmt::Debug for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sight").field("upstreams", &self.upstreams).finish_non_exhaustive()
+    }
+}
+
+impl Sight {
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The names of the model upstreams.
+    pub fn upstreams(&self) -> &[String] {
+        &self.upstreams
+    }
+
+    /// How the MCP servers are.
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        self.broker.status()
+    }
+}
+
+/// What the database and the data folder hold.
+struct Storage {
+    keep: Keep,
+    keys: Arc<VirtualKeys>,
+    recorder: Arc<Recorder>,
+    database: PathBuf,
+}
+
+impl Storage {
+    fn open(root: &Root, around: &Surroundings) -> Result<Self, StartError> {
+        let (keep, sqlite, database) = open_storage(root)?;
+        let pepper = Pepper::from_bytes(keep.pepper(&*around.entropy)?);
+        let failed = |what: &'static str| move |error| StartError::new(what, error);
+        let store = sqlite
+            .keys()
+            .map_err(|error| failed("the keys cannot be read")(Box::<Any>::from(error)))?;
+        let keys =
+            VirtualKeys::new(Arc::new(store), pepper, around.clock.clone(), Guesses::default())
+                .map_err(|error| failed("the keys cannot be read")(Box::<Any>::from(error)))?;
+        let signing = SigningKey::from_bytes(&keep.audit_seed(&*around.entropy)?);
+        keep.publish_audit_key(&signing.verifying_key().to_string())?;
+        let log = sqlite
+            .log()
+            .map_err(|error| failed("the audit log cannot be opened")(Box::<Any>::from(error)))?;
+        let recorder = Recorder::start(
+            log,
+            signing,
+            around.clock.clone(),
+            doorward_audit::Options::default(),
+        )
+        .map_err(|error| failed("the audit log cannot be continued")(Box::<Any>::from(error)))?;
+        Ok(Self { keep, keys: Arc::new(keys), recorder: Arc::new(recorder), database })
+    }
+}
+
+type Any = dyn std::error::Error + Send + Sync;
+
+/// Opens the data folder and the database in it.
+///
+/// # Errors
+///
+/// Where either is not usable.
+pub fn open_storage(root: &Root) -> Result<(Keep, Sqlite, PathBuf), StartError> {
+    let database = root.storage.sqlite_path().ok_or_else(|| StartError {
+        what: format!("`{}` is not a storage this build has", root.storage.url),
+        source: None,
+    })?;
+    let folder = match database.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => std::path::Path::new("."),
+    };
+    let keep = Keep::open(folder)?;
+    let sqlite = Sqlite::open(&database)
+        .map_err(|error| StartError::new(format!("{}: cannot be opened", database.display()), error))?;
+    Ok((keep, sqlite, database))
+}
+
+/// The configured upstreams; where none is, those whose keys are in the environment under the
+/// names that the vendors' own tools use.
+pub fn upstreams(root: &Root, environment: &Environment) -> Vec<UpstreamConfig> {
+    if !root.upstream.is_empty() {
+        return root.upstream.clone();
+    }
+    let found = Provider::names().filter_map(|name| {
+        let provider = Provider::named(name)?;
+        provider.key_env.iter().find(|variable| environment.var(variable).is_some())?;
+        Some(UpstreamConfig::named_after(name))
+    });
+    found.collect()
+}
+
+/// The secrets that the configuration refers to and that are not there: what for, and what is
+/// missing.
+pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, SecretRefError)> {
+    let keys = root.upstream.iter().filter_map(|upstream| {
+        let what = format!("the API key of upstream `{}`", upstream.name);
+        Some((what, upstream.api_key.as_ref()?))
+    });
+    let headers = root.server.iter().filter_map(|server| {
+        let what = format!("the header of server `{}`", server.name);
+        Some((what, &server.header.as_ref()?.value))
+    });
+    let variables = root.server.iter().flat_map(|server| {
+        server.env.iter().filter_map(|(name, value)| match value {
+            EnvValue::Plain(_) => None,
+            EnvValue::Secret(reference) => {
+                Some((format!("variable `{name}` of server `{}`", server.name), reference))
+            }
+        })
+    });
+    keys.chain(headers)
+        .chain(variables)
+        .filter_map(|(what, reference)| Some((what, reference.resolve(environment).err()?)))
+        .collect()
+}
+
+fn base_url(upstream: &UpstreamConfig, provider: &Provider, env: &Environment) -> Option<String> {
+    let told = || provider.base_url_env.as_deref().and_then(|name| env.var(name));
+    upstream.base_url.clone().or_else(|| told().map(str::to_owned))
+}
+
+fn router(
+    root: &Root,
+    upstreams: &[UpstreamConfig],
+    credentials: &Arc<StaticCredentials>,
+    around: &Surroundings,
+) -> Result<Router, StartError> {
+    let transport = HttpTransport::new(Timeouts::default())
+        .map_err(|error| StartError::new("no transport to model providers", error))?;
+    let mut builder = Router::builder(Arc::new(transport), credentials.clone())
+        .clock(around.clock.clone());
+    for upstream in upstreams {
+        let name = &upstream.name;
+        let wrong = |error: Box<Any>| StartError::new(format!("upstream `{name}`"), error);
+        let provider = Provider::named(&upstream.provider)
+            .ok_or_else(|| wrong(format!("unknown provider `{}`", upstream.provider).into()))?;
+        let base_url = base_url(upstream, &provider, &around.environment);
+        let mut made = Upstream::new(name.as_str(), provider, base_url.as_deref())
+            .map_err(|error| wrong(error.into()))?
+            .with_models(upstream.models.iter().cloned());
+        if let Some(ask) = upstream.stream_usage {
+            made = made.with_stream_usage(ask);
+        }
+        builder = builder.upstream(made);
+    }
+    for alias in &root.alias {
+        let targets: Result<Vec<_>, _> = alias.targets.iter().map(|t| t.parse()).collect();
+        let targets = targets
+            .map_err(|error| StartError::new(format!("alias `{}`", alias.name), error))?;
+        let name = Pattern::new(alias.name.as_str());
+        builder = builder.alias(Alias { name, strategy: alias.strategy, targets });
+    }
+    builder.build().map_err(|error| StartError::new("the model routes are wrong", error))
+}
+
+fn credentials(
+    root: &Root,
+    upstreams: &[UpstreamConfig],
+    environment: &Environment,
+) -> Result<StaticCredentials, StartError> {
+    let missing = |what: String| move |error: SecretRefError| StartError::new(what, error);
+    let mut credentials = StaticCredentials::default();
+    for upstream in upstreams {
+        let key = match &upstream.api_key {
+            Some(reference) => {
+                let what = format!("the API key of upstream `{}`", upstream.name);
+                Some(reference.resolve(environment).map_err(missing(what))?)
+            }
+            None => vendor_key(upstream, environment),
+        };
+        if let Some(key) = key {
+            credentials = credentials.with_upstream(upstream.name.as_str(), Credential::Key(key));
+        }
+    }
+    for server in &root.server {
+        if let Some(header) = &server.header {
+            let what = format!("the header of server `{}`", server.name);
+            let value = header.value.resolve(environment).map_err(missing(what))?;
+            let name = header.name.as_str().into();
+            credentials =
+                credentials.with_server(server.name.as_str(), Credential::Header { name, value });
+        }
+    }
+    Ok(credentials)
+}
+
+/// The key under the vendor's own name. Never for an upstream at an address of its own: a
+/// vendor's key is for the vendor.
+fn vendor_key(upstream: &UpstreamConfig, environment: &Environment) -> Option<Secret> {
+    if upstream.base_url.is_some() {
+        return None;
+    }
+    let provider = Provider::named(&upstream.provider)?;
+    provider.key_env.iter().find_map(|name| environment.var(name)).map(Secret::new)
+}
+
+fn broker(
+    root: &Root,
+    credentials: &Arc<StaticCredentials>,
+    storage: &Storage,
+    around: &Surroundings,
+) -> Result<Broker, StartError> {
+    let mut hidden = vec![storage.keep.folder().to_owned(), storage.database.clone()];
+    hidden.extend(around.config_file.clone());
+    let launcher = SandboxLauncher::new(root, around.launcher.as_ref(), &hidden);
+    let mut builder = Broker::builder()
+        .launcher(launcher)
+        .credentials(credentials.clone())
+        .clock(around.clock.clone());
+    for server in &root.server {
+        builder = builder.server(mcp_server(server, &around.environment)?);
+    }
+    for profile in &root.profile {
+        builder =
+            builder.profile(&profile.name, profile.servers.clone(), profile.tools.clone());
+    }
+    builder.build().map_err(|error| StartError::new("the MCP servers are wrong", error))
+}
+
+fn mcp_server(server: &ServerConfig, environment: &Environment) -> Result<Server, StartError> {
+    let kind = match (&server.command, &server.url) {
+        (Some(command), _) => ServerKind::Stdio {
+            command: command.clone(),
+            env: server_environment(server, environment)?,
+            cwd: server.cwd.clone(),
+        },
+        (None, url) => ServerKind::Http { url: url.clone().unwrap_or_default() },
+    };
+    Ok(Server {
+        prefix: server.prefix,
+        required: server.required,
+        timeout: server.timeout.0,
+        ..Server::new(server.name.as_str(), kind)
+    })
+}
+
+fn server_environment(
+    server: &ServerConfig,
+    environment: &Environment,
+) -> Result<BTreeMap<String, Secret>, StartError> {
+    let resolve = |(name, value): (&String, &EnvValue)| {
+        let value = match value {
+            EnvValue::Plain(text) => Secret::new(text.as_str()),
+            EnvValue::Secret(reference) => reference.resolve(environment).map_err(|error| {
+                StartError::new(format!("variable `{name}` of server `{}`", server.name), error)
+            })?,
+        };
+        Ok((name.clone(), value))
+    };
+    server.env.iter().map(resolve).collect()
+}
+
+fn guard(
+    root: &Root,
+    names: Arc<dyn Names>,
+    key: [u8; 32],
+    around: &Surroundings,
+) -> Result<ToolEngine, StartError> {
+    let contracts = Contracts::compile(root.contract.clone())
+        .map_err(|error| StartError::new("a contract is wrong", error))?;
+    Ok(ToolEngine::builder()
+        .contracts(contracts)
+        .names(names)
+        .clock(around.clock.clone())
+        .entropy(around.entropy.clone())
+        .key(key)
+        .user_role(match root.guard.user_role {
+            UserRole::Trusted => doorward_guardrails::UserRole::Trusted,
+            UserRole::Untrusted => doorward_guardrails::UserRole::Untrusted,
+        })
+        .build())
+}
+
+fn ledger(root: &Root, around: &Surroundings) -> Result<Limits, StartError> {
+    let mut prices = Prices::new(root.ledger.unpriced);
+    for price in &root.price {
+        prices = prices.with(
+            price.model.as_str(),
+            Price {
+                input: price.input,
+                output: price.output,
+                cache_read: price.cache_read,
+                cache_write: price.cache_write,
+            },
+        );
+    }
+    for alias in &root.alias {
+        prices = prices.with_alias(alias.name.as_str(), alias.targets.clone());
+    }
+    let counters = Arc::new(doorward_ledger::Memory::default());
+    Limits::new(root.limit.clone(), prices, counters, around.clock.clone())
+        .map_err(|error| StartError::new("a limit is wrong", error))
+}
+
+fn edge_parts(
+    root: &Root,
+    keys: Arc<VirtualKeys>,
+    metrics: Arc<Metrics>,
+    around: &Surroundings,
+) -> EdgeParts {
+    let listen = &root.listen;
+    let any_host = listen.hosts.is_empty() && !listen.data.ip().is_loopback();
+    EdgeParts {
+        authenticator: keys,
+        clock: around.clock.clone(),
+        entropy: around.entropy.clone(),
+        metrics,
+        limits: EdgeLimits {
+            body: listen.body_limit.as_usize(),
+            in_flight: listen.max_in_flight,
+            timeout: listen.timeout.0,
+            hosts: (!any_host).then(|| listen.hosts.clone()),
+            origins: listen.origins.clone(),
+        },
+    }
+}
+
+async fn refresh_keys(keys: Arc<VirtualKeys>) {
+    let mut every = tokio::time::interval(KEY_REFRESH);
+    loop {
+        every.tick().await;
+        let keys = keys.clone();
+        // The store may block on a disk.
+        match tokio::task::spawn_blocking(move || keys.refresh()).await {
+            Ok(Ok(changed)) if changed => tracing::info!("keys changed"),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "keys cannot be refreshed"),
+            Err(error) => tracing::error!(%error, "refreshing keys failed"),
+        }
+    }
+}
+
+async fn refresh_models(router: Arc<Router>, entropy: Arc<dyn Entropy>) {
+    let mut every = tokio::time::interval(MODEL_REFRESH);
+    loop {
+        every.tick().await;
+        let cx = Cx {
+            turn: TurnId::random(&*entropy),
+            request: RequestId::random(&*entropy),
+            principal: Arc::new(Principal::service("doorward")),
+            agent: None,
+            conversation_hint: None,
+            deadline: None,
+            trace: None,
+        };
+        router.discover(&cx).await;
+    }
+}

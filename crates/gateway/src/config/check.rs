@@ -1,0 +1,193 @@
+//! What no single key can tell: names that must be unique, references that must lead somewhere.
+
+use std::collections::HashSet;
+
+use doorward_model_router::{Provider, Target, Upstream};
+
+use super::error::{nearest, quoted};
+use super::locate::Step;
+use super::{Root, ServerConfig};
+
+/// What is wrong, and at which key.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) trail: Vec<Step>,
+    pub(super) message: String,
+    pub(super) suggestion: Option<String>,
+}
+
+fn fault(
+    section: &str,
+    index: usize,
+    key: impl IntoIterator<Item = Step>,
+    message: impl Into<String>,
+) -> Fault {
+    let mut trail = vec![Step::from(section), Step::from(index)];
+    trail.extend(key);
+    Fault { trail, message: message.into(), suggestion: None }
+}
+
+impl Fault {
+    fn suggest(mut self, suggestion: Option<String>) -> Self {
+        self.suggestion = suggestion;
+        self
+    }
+}
+
+/// Checks the whole.
+pub(super) fn check(root: &Root) -> Result<(), Fault> {
+    storage(root)?;
+    upstreams(root)?;
+    aliases(root)?;
+    servers(root)?;
+    profiles(root)?;
+    limits(root)?;
+    contracts(root)
+}
+
+fn storage(root: &Root) -> Result<(), Fault> {
+    if root.storage.sqlite_path().is_some() {
+        return Ok(());
+    }
+    Err(Fault {
+        trail: vec!["storage".into(), "url".into()],
+        message: format!("`{}` is not a storage this build has", root.storage.url),
+        suggestion: Some("expected `sqlite://path/to/doorward.db`".to_owned()),
+    })
+}
+
+/// A name that goes into tool and model names.
+fn name(section: &str, index: usize, name: &str, seen: &mut HashSet<String>) -> Result<(), Fault> {
+    let key = || [Step::from("name")];
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+    if name.is_empty() || !name.chars().all(legal) {
+        let message = format!("`{name}` is no name");
+        let expected = "expected letters, digits, `-`, `_` and `.`".to_owned();
+        return Err(fault(section, index, key(), message).suggest(Some(expected)));
+    }
+    if !seen.insert(name.to_owned()) {
+        return Err(fault(section, index, key(), format!("another {section} is called `{name}`")));
+    }
+    Ok(())
+}
+
+fn upstreams(root: &Root) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for (index, upstream) in root.upstream.iter().enumerate() {
+        name("upstream", index, &upstream.name, &mut seen)?;
+        let Some(provider) = Provider::named(&upstream.provider) else {
+            let known: Vec<&str> = Provider::names().collect();
+            let suggestion = nearest(&upstream.provider, &known)
+                .unwrap_or_else(|| format!("expected one of {}", quoted(&known)));
+            let message = format!("unknown provider `{}`", upstream.provider);
+            return Err(fault("upstream", index, ["provider".into()], message)
+                .suggest(Some(suggestion)));
+        };
+        let made = Upstream::new(upstream.name.as_str(), provider, upstream.base_url.as_deref());
+        made.map_err(|error| fault("upstream", index, ["base_url".into()], error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn aliases(root: &Root) -> Result<(), Fault> {
+    let upstreams: Vec<&str> = root.upstream.iter().map(|u| u.name.as_str()).collect();
+    let mut seen = HashSet::new();
+    for (index, alias) in root.alias.iter().enumerate() {
+        if alias.name.is_empty() || !seen.insert(&alias.name) {
+            let message = format!("`{}` is empty or taken by another alias", alias.name);
+            return Err(fault("alias", index, ["name".into()], message));
+        }
+        if alias.targets.is_empty() {
+            return Err(fault("alias", index, ["targets".into()], "no targets"));
+        }
+        for (at, target) in alias.targets.iter().enumerate() {
+            let key = || [Step::from("targets"), Step::from(at)];
+            let target: Target = target
+                .parse()
+                .map_err(|error| fault("alias", index, key(), format!("{error}")))?;
+            if !upstreams.contains(&&*target.upstream) {
+                let message = format!("no upstream is called `{}`", target.upstream);
+                return Err(fault("alias", index, key(), message)
+                    .suggest(nearest(&target.upstream, &upstreams)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn servers(root: &Root) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for (index, server) in root.server.iter().enumerate() {
+        name("server", index, &server.name, &mut seen)?;
+        kind(index, server)?;
+    }
+    Ok(())
+}
+
+fn kind(index: usize, server: &ServerConfig) -> Result<(), Fault> {
+    let at = |key: &str, message: &str| Err(fault("server", index, [Step::from(key)], message));
+    match (&server.command, &server.url) {
+        (Some(_), Some(_)) => at("url", "both command and url are given"),
+        (None, None) => at("command", "either command or url is needed"),
+        (Some(command), None) if command.first().is_none_or(String::is_empty) => {
+            at("command", "expected a program and its arguments")
+        }
+        (Some(_), None) if server.header.is_some() => at("header", "only a server by url has one"),
+        (Some(_), None) => Ok(()),
+        (None, Some(url)) => {
+            let http = url.parse::<http::Uri>().is_ok_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            });
+            if !http {
+                return at("url", "expected an http(s) URL");
+            }
+            let child_only = [
+                ("env", !server.env.is_empty()),
+                ("cwd", server.cwd.is_some()),
+                ("read", !server.read.is_empty()),
+                ("write", !server.write.is_empty()),
+                ("memory", server.memory.is_some()),
+            ];
+            match child_only.into_iter().find(|(_, given)| *given) {
+                Some((key, _)) => at(key, "only a server by command has one"),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+fn profiles(root: &Root) -> Result<(), Fault> {
+    let servers: Vec<&str> = root.server.iter().map(|s| s.name.as_str()).collect();
+    let mut seen: HashSet<String> = servers.iter().map(|&s| s.to_owned()).collect();
+    for (index, profile) in root.profile.iter().enumerate() {
+        name("profile", index, &profile.name, &mut seen)?;
+        for (at, server) in profile.servers.iter().enumerate() {
+            if !servers.contains(&server.as_str()) {
+                let key = [Step::from("servers"), Step::from(at)];
+                let message = format!("no server is called `{server}`");
+                return Err(fault("profile", index, key, message).suggest(nearest(server, &servers)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn limits(root: &Root) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for (index, limit) in root.limit.iter().enumerate() {
+        name("limit", index, &limit.name, &mut seen)?;
+    }
+    for (index, price) in root.price.iter().enumerate() {
+        if let Err(error) = price.model.parse::<Target>() {
+            return Err(fault("price", index, ["model".into()], error.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn contracts(root: &Root) -> Result<(), Fault> {
+    match doorward_guardrails::Contracts::compile(root.contract.clone()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(fault("contract", error.index, [], error.to_string())),
+    }
+}

@@ -1,0 +1,312 @@
+//! The data listener's edge: who is served, and by which plane.
+
+mod body;
+mod events;
+mod models;
+mod request;
+mod serve;
+mod tools;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_core::{
+    Authenticator, CallError, Clock, Code, DialectId, Entropy, Models, RequestId, Scope, Tools,
+};
+use doorward_mcp_broker::{Front, ServerInfo};
+use doorward_wire::Dialect;
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+pub use self::body::ResponseBody;
+pub use self::serve::{Drained, serve};
+
+use self::body::Hold;
+use crate::enforced::Enforced;
+use crate::metrics::Metrics;
+
+/// What an edge needs beside the two planes.
+pub struct EdgeParts {
+    /// Who calls?
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for identifiers.
+    pub entropy: Arc<dyn Entropy>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// How much is taken in, and from whom.
+    pub limits: EdgeLimits,
+}
+
+impl fmt::Debug for EdgeParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeParts").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// How much an edge takes in, and from whom.
+#[derive(Debug, Clone)]
+pub struct EdgeLimits {
+    /// The largest request body, in bytes.
+    pub body: usize,
+    /// The most requests at once.
+    pub in_flight: usize,
+    /// How long a request may take in all.
+    pub timeout: Duration,
+    /// Host names that requests may be addressed to; `None`: any.
+    pub hosts: Option<Vec<String>>,
+    /// Browser origins that may call.
+    pub origins: Vec<String>,
+}
+
+/// The data listener's edge. Takes only planes behind the policy.
+pub struct Edge {
+    models: Enforced<dyn Models>,
+    front: Front,
+    parts: EdgeParts,
+    in_flight: Arc<Semaphore>,
+    ready: AtomicBool,
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+impl Edge {
+    /// An edge over both planes.
+    pub fn new(
+        models: Enforced<dyn Models>,
+        tools: Enforced<dyn Tools>,
+        parts: EdgeParts,
+    ) -> Arc<Self> {
+        let info = ServerInfo::new("doorward", env!("CARGO_PKG_VERSION"));
+        Arc::new(Self {
+            models,
+            front: Front::new(Arc::new(tools), info),
+            in_flight: Arc::new(Semaphore::new(parts.limits.in_flight)),
+            ready: AtomicBool::new(true),
+            parts,
+        })
+    }
+
+    /// Says that no more requests should be sent here: `/readyz` answers 503 from now on.
+    pub fn retire(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Serves one request. A panic inside is an answer with status 500.
+    pub async fn handle(
+        self: Arc<Self>,
+        source: std::net::IpAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
+        let id = RequestId::random(&*self.parts.entropy);
+        let path = Path::of(request.method(), request.uri().path(), request.headers());
+        let dialect = path.dialect();
+        let served = AssertUnwindSafe(self.route(id, source, path, request)).catch_unwind().await;
+        let mut response = served.unwrap_or_else(|panic| {
+            let told = panic.downcast_ref::<&str>().copied().unwrap_or("no message");
+            tracing::error!(request = %id, panic = told, "a request panicked");
+            failure(dialect, &CallError::new(Code::Internal, "internal error"), id)
+        });
+        request::name(response.headers_mut(), id, dialect);
+        Ok(response)
+    }
+
+    async fn route(
+        self: &Arc<Self>,
+        id: RequestId,
+        source: std::net::IpAddr,
+        path: Path,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let dialect = path.dialect();
+        if let Some(plain) = self.health(&path) {
+            return plain;
+        }
+        let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
+            self.parts.metrics.refuse();
+            let error = CallError::new(Code::Overloaded, "too many requests at once")
+                .with_retry_after(Duration::from_secs(1));
+            return failure(dialect, &error, id);
+        };
+        let hold = Hold { _permit: permit, _serving: self.parts.metrics.serving() };
+        if let Err(error) = request::admissible(&self.parts.limits, &request) {
+            self.parts.metrics.refuse();
+            return failure(dialect, &error, id);
+        }
+        let principal = match self.authenticate(source, &request).await {
+            Ok(principal) => principal,
+            Err(error) => {
+                self.parts.metrics.refuse();
+                return challenge(failure(dialect, &error, id));
+            }
+        };
+        let cx = request::circumstances(&self.parts, id, principal, request.headers());
+        match path {
+            Path::Complete(dialect) => self.complete(cx, dialect, request, hold).await,
+            Path::Models { dialect, one } => self.list_models(&cx, dialect, one.as_deref()),
+            Path::Mcp(scope) => self.exchange(cx, scope, request, hold).await,
+            Path::WrongMethod(allowed) => not_allowed(dialect, allowed, id),
+            Path::Health | Path::Ready | Path::Hello | Path::Unknown => {
+                let public = "no such route; see POST /v1/chat/completions, POST /v1/messages, \
+                              GET /v1/models and /mcp";
+                failure(dialect, &CallError::new(Code::NotFound, public), id)
+            }
+        }
+    }
+
+    /// Routes that tell nothing and need no credential.
+    fn health(&self, path: &Path) -> Option<Response<ResponseBody>> {
+        let (status, text) = match path {
+            Path::Health => (StatusCode::OK, "ok\n"),
+            Path::Ready if self.ready.load(Ordering::Relaxed) => (StatusCode::OK, "ready\n"),
+            Path::Ready => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            Path::Hello => (StatusCode::OK, ""),
+            _ => return None,
+        };
+        let mut response = Response::new(ResponseBody::whole(Bytes::from_static(text.as_bytes())));
+        *response.status_mut() = status;
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        Some(response)
+    }
+
+    async fn authenticate(
+        &self,
+        source: std::net::IpAddr,
+        request: &Request<Incoming>,
+    ) -> Result<Arc<doorward_core::Principal>, CallError> {
+        let presented = request::presented(source, request.headers());
+        self.parts.authenticator.authenticate(&presented).await
+    }
+}
+
+/// Where a request wants to go.
+enum Path {
+    Complete(&'static dyn Dialect),
+    Models { dialect: &'static dyn Dialect, one: Option<String> },
+    Mcp(Scope),
+    Health,
+    Ready,
+    /// What clients ask to see whether anyone is there (Claude Code: `HEAD /api/hello`).
+    Hello,
+    WrongMethod(&'static str),
+    Unknown,
+}
+
+impl Path {
+    fn of(method: &Method, path: &str, headers: &http::HeaderMap) -> Self {
+        let whole = path;
+        // Clients disagree about whose part the `/v1` is.
+        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        match (method, path) {
+            (&Method::POST, "/chat/completions") => Self::Complete(&doorward_wire::OpenAiChat),
+            (&Method::POST, "/messages") => Self::Complete(&doorward_wire::AnthropicMessages),
+            (_, "/chat/completions" | "/messages") => Self::WrongMethod("POST"),
+            (&Method::GET | &Method::HEAD, _) if path == "/models" => {
+                Self::Models { dialect: list_dialect(headers), one: None }
+            }
+            (&Method::GET, _) if path.starts_with("/models/") => {
+                let one = path.strip_prefix("/models/").map(request::decoded);
+                Self::Models { dialect: list_dialect(headers), one }
+            }
+            _ => Self::rest(method, whole),
+        }
+    }
+
+    fn rest(method: &Method, path: &str) -> Self {
+        match (method, path) {
+            (&Method::GET | &Method::HEAD, "/healthz") => Self::Health,
+            (&Method::GET | &Method::HEAD, "/readyz") => Self::Ready,
+            (&Method::HEAD, "/" | "/api/hello") => Self::Hello,
+            (_, "/mcp" | "/mcp/") => Self::Mcp(Scope::All),
+            _ => match path.strip_prefix("/mcp/") {
+                Some(profile) if !profile.contains('/') => {
+                    Self::Mcp(Scope::Profile(request::decoded(profile).into()))
+                }
+                _ => Self::Unknown,
+            },
+        }
+    }
+
+    /// The dialect that errors are told in.
+    fn dialect(&self) -> &'static dyn Dialect {
+        match self {
+            Self::Complete(dialect) | Self::Models { dialect, .. } => *dialect,
+            _ => &doorward_wire::OpenAiChat,
+        }
+    }
+}
+
+/// Anthropic's clients always send `anthropic-version`.
+fn list_dialect(headers: &http::HeaderMap) -> &'static dyn Dialect {
+    if headers.contains_key("anthropic-version") {
+        &doorward_wire::AnthropicMessages
+    } else {
+        &doorward_wire::OpenAiChat
+    }
+}
+
+/// An error in a dialect's own words.
+fn failure(dialect: &'static dyn Dialect, error: &CallError, id: RequestId) -> Response<ResponseBody> {
+    if error.code == Code::Internal {
+        tracing::error!(request = %id, error = %error, source = ?error.source, "internal error");
+    } else if let Some(source) = &error.source {
+        tracing::debug!(request = %id, error = %error, %source, "refused");
+    }
+    let (status, body) = dialect.write_error(error, &id.to_string());
+    let mut response = Response::new(ResponseBody::whole(body));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(wait) = error.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
+    // The SDKs retry 408, 409, 429 and 5xx by themselves; a policy does not change by asking again.
+    if error.rule.is_some() && error.retry_after.is_none() {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    response
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// RFC 6750 §3: a refused credential is answered with a challenge.
+fn challenge(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let bearer = HeaderValue::from_static("Bearer realm=\"doorward\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+    }
+    response
+}
+
+fn not_allowed(
+    dialect: &'static dyn Dialect,
+    allowed: &'static str,
+    id: RequestId,
+) -> Response<ResponseBody> {
+    let error = CallError::new(Code::InvalidRequest, format!("this route takes {allowed} only"));
+    let mut response = failure(dialect, &error, id);
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Whether a dialect's clients read `request-id`.
+fn reads_request_id(dialect: DialectId) -> bool {
+    dialect == DialectId::ANTHROPIC_MESSAGES
+}

@@ -1,0 +1,210 @@
+//! Reading requests: credentials, circumstances, bodies.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use doorward_core::{
+    CallError, Code, Cx, Presented, Principal, RequestId, Secret, TraceContext, TurnId,
+};
+use doorward_wire::Dialect;
+use http::{HeaderMap, HeaderValue, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use super::{EdgeLimits, EdgeParts, reads_request_id};
+
+/// Headers that carry a credential, beside `Authorization: Bearer`.
+const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+
+/// Headers in which clients name their conversation.
+const CONVERSATION_HEADERS: [&str; 5] = [
+    "x-doorward-conversation",
+    "x-claude-code-session-id",
+    "x-session-id",
+    "session-id",
+    "thread-id",
+];
+
+/// What a caller shows.
+pub(super) fn presented(source: IpAddr, headers: &HeaderMap) -> Presented {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let token = bearer.or_else(|| KEY_HEADERS.iter().find_map(|name| text(name)));
+    Presented { token: token.map(Secret::new), source: Some(source) }
+}
+
+/// Browsers may be led here by any page; a page must neither call nor rebind a name to us.
+pub(super) fn admissible(limits: &EdgeLimits, request: &Request<Incoming>) -> Result<(), CallError> {
+    let headers = request.headers();
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let known = origin.to_str().is_ok_and(|origin| {
+            limits.origins.iter().any(|allowed| allowed == origin) || is_loopback_origin(origin)
+        });
+        if !known {
+            let public = "this origin may not call; see listen.origins";
+            return Err(CallError::new(Code::Forbidden, public).with_rule("edge.origin"));
+        }
+    }
+    let Some(hosts) = &limits.hosts else { return Ok(()) };
+    let host = request
+        .uri()
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| headers.get(header::HOST).and_then(|value| value.to_str().ok()))
+        .unwrap_or_default();
+    let name = host_name(host);
+    if is_loopback_name(name) || hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    let public = "requests for this host are not served; see listen.hosts";
+    Err(CallError::new(Code::Forbidden, public).with_rule("edge.host"))
+}
+
+fn host_name(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn is_loopback_name(name: &str) -> bool {
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+fn is_loopback_origin(origin: &str) -> bool {
+    let after = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    after.is_some_and(|host| is_loopback_name(host_name(host)))
+}
+
+/// On whose behalf, within which turn, until when.
+pub(super) fn circumstances(
+    parts: &EdgeParts,
+    request: RequestId,
+    principal: Arc<Principal>,
+    headers: &HeaderMap,
+) -> Cx {
+    let text = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (!value.is_empty() && value.len() <= 512).then(|| Arc::<str>::from(value))
+    };
+    let trace = text("traceparent")
+        .map(|traceparent| TraceContext { traceparent, tracestate: text("tracestate") });
+    Cx {
+        turn: TurnId::random(&*parts.entropy),
+        request,
+        principal,
+        agent: text("x-doorward-agent"),
+        conversation_hint: CONVERSATION_HEADERS.iter().find_map(|name| text(name)),
+        deadline: Some(parts.clock.instant() + parts.limits.timeout),
+        trace,
+    }
+}
+
+/// Reads the whole body, up to the limit.
+pub(super) async fn body(limit: usize, request: Request<Incoming>) -> Result<Bytes, CallError> {
+    match Limited::new(request.into_body(), limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(CallError::new(Code::TooLarge, format!("the request is larger than {limit} bytes")))
+        }
+        Err(error) => {
+            Err(CallError::new(Code::Cancelled, "the request broke off").with_source(error))
+        }
+    }
+}
+
+/// The client dialect's own request headers, for an upstream of the same dialect.
+pub(super) fn dialect_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    const FORWARDED: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"];
+    let joined = |name: &str| {
+        let values: Vec<&str> =
+            headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        (!values.is_empty()).then(|| (name.to_owned(), values.join(",")))
+    };
+    FORWARDED.iter().filter_map(|name| joined(name)).collect()
+}
+
+/// Names the answer by its request.
+pub(super) fn name(headers: &mut HeaderMap, id: RequestId, dialect: &'static dyn Dialect) {
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        if reads_request_id(dialect.id()) {
+            headers.insert("request-id", value.clone());
+        }
+        headers.insert("x-request-id", value);
+    }
+}
+
+/// A path segment with its percent-escapes undone (RFC 3986 §2.1); as it is where they are wrong.
+pub(super) fn decoded(segment: &str) -> String {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escape = (first == b'%').then(|| tail.get(..2)).flatten();
+        let byte = escape
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        (bytes, rest) = match byte {
+            Some(byte) => (push(bytes, byte), &tail[2..]),
+            None => (push(bytes, first), tail),
+        };
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
+}
+
+fn push(mut bytes: Vec<u8>, byte: u8) -> Vec<u8> {
+    bytes.push(byte);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_found_where_clients_put_them() {
+        let source = IpAddr::from([127, 0, 0, 1]);
+        for (name, value, expected) in [
+            ("authorization", "Bearer dw-1", Some("dw-1")),
+            ("authorization", "bearer dw-1", Some("dw-1")),
+            ("authorization", "Basic dw-1", None),
+            ("x-api-key", "dw-1", Some("dw-1")),
+            ("api-key", "dw-1", Some("dw-1")),
+            ("x-goog-api-key", "dw-1", Some("dw-1")),
+            ("cookie", "dw-1", None),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )]);
+            let token = presented(source, &headers).token;
+            assert_eq!(token.as_ref().map(Secret::expose), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn names_of_hosts() {
+        for (host, name) in [
+            ("localhost:8787", "localhost"),
+            ("localhost", "localhost"),
+            ("[::1]:8787", "[::1]"),
+            ("evil.test:80", "evil.test"),
+            ("", ""),
+        ] {
+            assert_eq!(host_name(host), name);
+        }
+        assert!(is_loopback_origin("http://localhost:3000"));
+        assert!(!is_loopback_origin("http://localhost.evil.test"));
+        assert!(!is_loopback_origin("file://"));
+    }
+
+    #[test]
+    fn escapes_are_undone_and_wrong_ones_kept() {
+        for (from, to) in [("a%2Fb", "a/b"), ("a%2", "a%2"), ("%zz", "%zz"), ("%C3%A9", "é"), ("%ff", "%ff")] {
+            assert_eq!(decoded(from), to);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Starts MCP servers in the sandbox: the broker knows commands, the sandbox knows isolation, the
+//! configuration says what is widened.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use doorward_core::BoxFuture;
+use doorward_mcp_broker::{Command, LaunchError, Launched, Launcher, Process};
+use doorward_sandbox::{Child, Direct, Layer, Missing, Native, Network, Sandbox, Spec};
+
+
+use crate::assemble::Surroundings;
+use crate::config::{NetworkAccess, Root, SandboxMode, ServerConfig};
+
+/// What one server may touch, and who runs it.
+struct Plan {
+    sandbox: Arc<dyn Sandbox>,
+    spec: Spec,
+}
+
+/// Starts each server as its configuration says.
+pub(crate) struct SandboxLauncher {
+    plans: HashMap<String, Plan>,
+}
+
+/// The sandbox's layers, and whether they hold on this machine.
+pub fn sandbox_layers(around: &Surroundings) -> Vec<Layer> {
+    native(around.launcher.as_ref(), Missing::Refuse).layers()
+}
+
+fn native(launcher: Option<&PathBuf>, missing: Missing) -> Native {
+    let native = launcher.map_or_else(Native::default, |path| Native::new(path.clone()));
+    native.missing(missing)
+}
+
+impl SandboxLauncher {
+    /// Plans for every server by command. `hidden` is never visible to any of them: the data
+    /// folder and the configuration.
+    pub(crate) fn new(root: &Root, launcher: Option<&PathBuf>, hidden: &[PathBuf]) -> Self {
+        let strict: Arc<dyn Sandbox> = Arc::new(native(launcher, Missing::Refuse));
+        let weakened: Arc<dyn Sandbox> = Arc::new(native(launcher, Missing::Weaken));
+        let direct: Arc<dyn Sandbox> = Arc::new(Direct);
+        let by_command = root.server.iter().filter(|server| server.command.is_some());
+        let plan = |server: &ServerConfig| {
+            let sandbox = match server.sandbox {
+                SandboxMode::Native => &strict,
+                SandboxMode::NativeWeakened => &weakened,
+                SandboxMode::None => &direct,
+            };
+            let plan = Plan { sandbox: sandbox.clone(), spec: spec(server, hidden) };
+            (server.name.clone(), plan)
+        };
+        Self { plans: by_command.map(plan).collect() }
+    }
+}
+
+fn spec(server: &ServerConfig, hidden: &[PathBuf]) -> Spec {
+    let mut spec = Spec {
+        read: server.read.clone(),
+        write: server.write.clone(),
+        hide: hidden.to_vec(),
+        network: match server.network {
+            NetworkAccess::None => Network::None,
+            NetworkAccess::Host => Network::Host,
+        },
+        ..Spec::default()
+    };
+    if let Some(memory) = server.memory {
+        spec.limits.memory = memory.0;
+    }
+    spec
+}
+
+impl Launcher for SandboxLauncher {
+    fn launch<'a>(
+        &'a self,
+        server: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Launched, LaunchError>> {
+        Box::pin(async move {
+            let failed = |source: Box<dyn std::error::Error + Send + Sync>| LaunchError {
+                program: command.program.clone(),
+                source,
+            };
+            let plan = self.plans.get(server).ok_or_else(|| failed("not configured".into()))?;
+            let mut spec = plan.spec.clone();
+            spec.command.push(command.program.clone());
+            spec.command.extend(command.args.iter().cloned());
+            spec.cwd.clone_from(&command.cwd);
+            for (name, value) in &command.env {
+                spec.env.insert(name.clone(), value.expose().to_owned());
+            }
+            // Spawning blocks for as long as the sandbox takes to build, which is milliseconds.
+            let mut child = tokio::task::block_in_place(|| plan.sandbox.spawn(&spec))
+                .map_err(|error| failed(error.into()))?;
+            let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+                return Err(failed("the child has no pipes".into()));
+            };
+            let stderr = child.stderr.take().map(|stderr| Box::new(stderr) as _);
+            Ok(Launched {
+                stdin: Box::new(stdin),
+                stdout: Box::new(stdout),
+                stderr,
+                process: Box::new(Sandboxed(child)),
+            })
+        })
+    }
+}
+
+struct Sandboxed(Child);
+
+impl Process for Sandboxed {
+    fn kill(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if let Err(error) = self.0.kill().await {
+                tracing::debug!(%error, "could not end a server's processes");
+            }
+        })
+    }
+
+    fn wait(&mut self) -> BoxFuture<'_, io::Result<Option<i32>>> {
+        Box::pin(async { self.0.wait().await.map(|status| status.code()) })
+    }
+}

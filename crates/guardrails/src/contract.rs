@@ -1,0 +1,164 @@
+//! Tool contracts: what a tool does, what its result is worth, and what its arguments need.
+
+mod compile;
+mod index;
+mod schema;
+mod spec;
+
+pub use compile::ContractError;
+pub use index::Contracts;
+pub use schema::{Finding, FindingKind};
+pub use spec::{ContractSpec, EffectKind, FieldSpec, Mode, Requires, ResultSpec, Ungranted};
+
+use doorward_core::{Integrity, Label, Readers};
+
+use crate::pointer::{Pointer, Step};
+
+/// A compiled contract.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    effect: EffectKind,
+    declared: bool,
+    result: Integrity,
+    readers: Readers,
+    fields: Vec<(Pointer, Integrity)>,
+    /// `None`: every argument that is not content. `Some([])`: the decision to call.
+    control: Option<Vec<Pointer>>,
+    content: Vec<Pointer>,
+    requires: Option<Requires>,
+    mode: Mode,
+    hide: bool,
+    ungranted: Ungranted,
+}
+
+impl Contract {
+    /// What holds for a tool without a contract: its result is untrusted, its call is egress and
+    /// every argument controls.
+    pub(crate) fn unlisted() -> Self {
+        Self {
+            effect: EffectKind::Egress,
+            declared: false,
+            result: Integrity::Untrusted,
+            readers: Readers::Public,
+            fields: Vec::new(),
+            control: None,
+            content: Vec::new(),
+            requires: Some(Requires::default()),
+            mode: Mode::Deny,
+            hide: true,
+            ungranted: Ungranted::Floor,
+        }
+    }
+
+    /// The contract of the gateway's own tool that tells of refusals.
+    pub(crate) fn of_denials() -> Self {
+        Self {
+            effect: EffectKind::Read,
+            declared: true,
+            result: Integrity::Trusted,
+            requires: None,
+            ..Self::unlisted()
+        }
+    }
+
+    /// What a call does.
+    pub fn effect(&self) -> EffectKind {
+        self.effect
+    }
+
+    /// Whether an operator wrote it; `false` for the default of unlisted tools.
+    pub fn is_declared(&self) -> bool {
+        self.declared
+    }
+
+    /// What controlling arguments need; `None` where nothing is needed (a read).
+    pub fn requires(&self) -> Option<Requires> {
+        self.requires
+    }
+
+    /// What happens where that is not met.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What happens to a call that no model decision is known for.
+    pub fn ungranted(&self) -> Ungranted {
+        self.ungranted
+    }
+
+    /// Whether a value or context with this label may control a call.
+    pub fn is_met_by(&self, label: &Label) -> bool {
+        self.requires.is_none_or(|requires| requires.is_met_by(label))
+    }
+
+    /// Whether the tool is taken out of a model's sight under this label. Monotone: once hidden,
+    /// a worse label does not bring it back.
+    pub fn hides_under(&self, label: &Label) -> bool {
+        self.effect != EffectKind::Read && self.hide && !self.is_met_by(label)
+    }
+
+    /// The integrity of a place in the result: the most exact field rule, the stricter of two.
+    pub(crate) fn integrity_at(&self, path: &[Step<'_>]) -> Integrity {
+        self.fields
+            .iter()
+            .filter(|(pointer, _)| pointer.covers(path))
+            .max_by_key(|(pointer, integrity)| (pointer.rank(), std::cmp::Reverse(*integrity)))
+            .map_or(self.result, |(_, integrity)| *integrity)
+    }
+
+    /// Whether the key at the end of `path` is written out in a field rule, so that the key itself
+    /// tells nothing new.
+    pub(crate) fn spells(&self, path: &[Step<'_>]) -> bool {
+        self.fields.iter().any(|(pointer, _)| pointer.spells(path))
+    }
+
+    /// The worst integrity that any place of the result can have.
+    pub(crate) fn worst_integrity(&self) -> Integrity {
+        self.fields.iter().map(|(_, integrity)| *integrity).fold(self.result, Integrity::min)
+    }
+
+    /// Whether some field rule can name a place of a list, or there is none to misfit.
+    pub(crate) fn reaches_lists(&self) -> bool {
+        self.fields.is_empty() || self.fields.iter().any(|(pointer, _)| pointer.spells_no_key())
+    }
+
+    /// Who may see the result.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// Whether the decision to call is itself what is controlled (`control = []`).
+    pub(crate) fn controls_decision(&self) -> bool {
+        self.control.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// The pointers of controlling arguments, as written.
+    pub(crate) fn control(&self) -> &[Pointer] {
+        self.control.as_deref().unwrap_or_default()
+    }
+
+    /// The pointers of content arguments.
+    pub(crate) fn content(&self) -> &[Pointer] {
+        &self.content
+    }
+
+    /// Whether the argument at `path` is content only. Where both lists name it, the more exact
+    /// pointer wins, and control wins a tie.
+    pub(crate) fn is_content(&self, path: &[Step<'_>]) -> bool {
+        let best = |pointers: &[Pointer]| {
+            pointers.iter().filter(|pointer| pointer.covers(path)).map(Pointer::rank).max()
+        };
+        best(&self.content) > best(self.control())
+    }
+
+    /// The control pointer that names `path`, the most exact one.
+    pub(crate) fn control_over(&self, path: &[Step<'_>]) -> Option<&Pointer> {
+        self.control()
+            .iter()
+            .filter(|pointer| pointer.covers(path))
+            .max_by_key(|pointer| pointer.rank())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! Whether a call meets its contract.
+//!
+//! Pure: first it is seen what can be said from the context label alone, else which values
+//! control the call; when their labels are known, they decide.
+
+use std::borrow::Cow;
+
+use doorward_core::{Decision, Label};
+
+use crate::contract::{Contract, EffectKind, Mode, Requires};
+use crate::json::Json;
+use crate::pointer::Step;
+use crate::words;
+
+/// A call of a model, to be decided on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case<'a> {
+    /// The tool, as it may be named to a reader.
+    pub(crate) tool: &'a str,
+    pub(crate) contract: &'a Contract,
+    pub(crate) arguments: &'a Json<'a>,
+    /// All that the model was told, at its worst.
+    pub(crate) context: &'a Label,
+}
+
+/// A value that controls a call.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Leaf<'a> {
+    /// How the argument is named to a reader.
+    pub(crate) pointer: Cow<'a, str>,
+    pub(crate) value: Value<'a>,
+}
+
+/// What can be looked up of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value<'a> {
+    Text(&'a str),
+    Number(&'a str),
+    /// A yes or no, or an emptiness that matters: always the model's own choice.
+    Choice,
+}
+
+/// What the first look gives.
+#[derive(Debug)]
+pub(crate) enum Look<'a> {
+    Settled(Decision),
+    /// These values decide.
+    Trace(Vec<Leaf<'a>>),
+}
+
+impl<'a> Case<'a> {
+    /// Decides, or says which values' labels decide.
+    pub(crate) fn look(&self) -> Look<'a> {
+        let Some(requires) = self.contract.requires() else {
+            return Look::Settled(Decision::allow("contract.read", "it only reads"));
+        };
+        if requires.is_met_by(self.context) {
+            let reason = "nothing the model was told forbids it";
+            return Look::Settled(Decision::allow("contract.context", reason));
+        }
+        if self.contract.controls_decision() {
+            return Look::Settled(self.refuse_decision());
+        }
+        let leaves = self.controlling();
+        if leaves.is_empty() {
+            return Look::Settled(self.refuse_decision());
+        }
+        Look::Trace(leaves)
+    }
+
+    /// Decides by the labels of the values that [`look`](Self::look) asked for, in order.
+    pub(crate) fn settle(&self, leaves: &[Leaf<'_>], labels: &[Label]) -> Decision {
+        let requires = self.contract.requires().unwrap_or_default();
+        for (at, leaf) in leaves.iter().enumerate() {
+            // A label that is missing for whatever reason is the worst.
+            let worst = Label::default();
+            let label = labels.get(at).unwrap_or(&worst);
+            if !requires.is_met_by(label) {
+                return self.refuse_leaf(leaf, label, requires);
+            }
+        }
+        Decision::allow(
+            "contract.provenance",
+            "every controlling argument comes from the user or \
+            a source that the contract accepts",
+        )
+    }
+
+    /// The values that control the call: all that are not content. Keys that the contract does
+    /// not spell out are values too. What says no more than leaving it out controls nothing,
+    /// except where something is destroyed, bound or administered: there an empty filter may
+    /// mean everything, so a control argument left empty or out is the model's choice.
+    fn controlling(&self) -> Vec<Leaf<'a>> {
+        let mut gather = Gather {
+            contract: self.contract,
+            empties_count: matches!(
+                self.contract.effect(),
+                EffectKind::Destroy | EffectKind::Commit | EffectKind::Admin
+            ),
+            empty_text_counts: self.contract.effect() != EffectKind::Egress,
+            path: Vec::new(),
+            met: vec![false; self.contract.control().len()],
+            leaves: Vec::new(),
+        };
+        gather.value(self.arguments);
+        if gather.empties_count {
+            let missing = self.contract.control().iter().zip(&gather.met);
+            let missing = missing.filter(|(_, met)| !**met).map(|(pointer, _)| Leaf {
+                pointer: Cow::Borrowed(pointer.as_str()),
+                value: Value::Choice,
+            });
+            gather.leaves.extend(missing);
+        }
+        gather.leaves
+    }
+
+    fn refuse_decision(&self) -> Decision {
+        let Self { tool, context, .. } = self;
+        let reason = format!(
+            "`{tool}` was not called: no argument of the user's directs it, and the decision to \
+             call it was made after reading {}.",
+            words::sources(context)
+        );
+        self.refuse("contract.decision", reason)
+            .with_remedy(words::FRESH_START)
+            .with_remedy(self.operator())
+    }
+
+    fn refuse_leaf(&self, leaf: &Leaf<'_>, label: &Label, requires: Requires) -> Decision {
+        let (tool, pointer) = (self.tool, &leaf.pointer);
+        let by_control = label.integrity < requires.control;
+        let (rule, what) = if by_control {
+            ("contract.control", "its value does not come from")
+        } else {
+            ("contract.choice", "its value was not chosen by")
+        };
+        let who = match if by_control { requires.control } else { requires.choice } {
+            doorward_core::Integrity::Trusted => "a trusted source",
+            _ => "the user",
+        };
+        let reason = format!(
+            "`{tool}` was not called: for its argument `{pointer}`, {what} {who}, and the model \
+             has read {}.",
+            words::sources(self.context)
+        );
+        self.refuse(rule, reason)
+            .with_remedy(format!("name the value of `{pointer}` in your own message"))
+            .with_remedy(words::FRESH_START)
+            .with_remedy(self.operator())
+    }
+
+    /// A refusal in the contract's mode. Neither an approver nor a quarantine is connected, so
+    /// the other modes refuse as well, and say so.
+    fn refuse(&self, rule: &str, mut reason: String) -> Decision {
+        let suffix = match self.contract.mode() {
+            Mode::Deny => "",
+            Mode::Ask => {
+                reason.push_str(" Its contract would ask a person, but no approver is connected.");
+                ".ask"
+            }
+            Mode::Quarantine => {
+                reason.push_str(
+                    " Its contract would use a quarantined model, but none is connected.",
+                );
+                ".quarantine"
+            }
+        };
+        Decision::deny(format!("{rule}{suffix}"), reason)
+    }
+
+    fn operator(&self) -> String {
+        let tool = self.tool;
+        if self.contract.is_declared() {
+            format!("ask an operator whether the contract of `{tool}` should accept this")
+        } else {
+            format!("ask an operator for a contract of `{tool}`: it has none")
+        }
+    }
+}
+
+struct Gather<'c, 'a> {
+    contract: &'c Contract,
+    empties_count: bool,
+    empty_text_counts: bool,
+    path: Vec<Step<'a>>,
+    /// Which control pointers met a value that says something.
+    met: Vec<bool>,
+    leaves: Vec<Leaf<'c>>,
+}
+
+impl<'c, 'a: 'c> Gather<'c, 'a> {
+    fn value(&mut self, json: &'a Json<'a>) {
+        if !self.path.is_empty() && self.contract.is_content(&self.path) && !self.passes() {
+            return;
+        }
+        match json {
+            Json::Null => {}
+            Json::String(text) if text.is_empty() && !self.empty_text_counts => {}
+            Json::String(text) if text.is_empty() => self.push(Value::Choice),
+            Json::String(text) => self.push(Value::Text(text)),
+            Json::Number(raw) => self.push(Value::Number(raw)),
+            Json::Bool(_) => self.push(Value::Choice),
+            Json::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.path.push(Step::Index(at));
+                    self.value(item);
+                    self.path.pop();
+                }
+            }
+            Json::Object(entries) => {
+                for (key, value) in entries {
+                    self.path.push(Step::Key(key));
+                    if self.path.len() > 1 && !self.is_name() {
+                        self.push(Value::Text(key));
+                    }
+                    self.value(value);
+                    self.path.pop();
+                }
+            }
+        }
+    }
+
+    /// Whether a control pointer names a place below.
+    fn passes(&self) -> bool {
+        self.contract.control().iter().any(|pointer| pointer.passes(&self.path))
+    }
+
+    /// Whether the last key is a name that the contract spells out, or content.
+    fn is_name(&self) -> bool {
+        let lists = self.contract.control().iter().chain(self.contract.content());
+        self.contract.is_content(&self.path) || lists.into_iter().any(|p| p.spells(&self.path))
+    }
+
+    fn push(&mut self, value: Value<'c>) {
+        if self.contract.is_content(&self.path) {
+            return;
+        }
+        for (at, pointer) in self.contract.control().iter().enumerate() {
+            self.met[at] |= pointer.covers(&self.path);
+        }
+        let pointer = match (self.contract.control_over(&self.path), self.path.first()) {
+            (Some(pointer), _) => Cow::Owned(pointer.as_str().to_owned()),
+            (None, Some(Step::Key(name))) => Cow::Owned(format!("/{}", words::plain(name))),
+            (None, _) => Cow::Borrowed("/"),
+        };
+        self.leaves.push(Leaf { pointer, value });
+    }
+}
+
+#[cfg(test)]
+mod tests;

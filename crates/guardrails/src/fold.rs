@@ -1,0 +1,345 @@
+//! Recognises a conversation and folds what is new into its label.
+
+use std::sync::Arc;
+
+use doorward_core::{
+    Body, ConversationId, Cx, Integrity, Label, Media, MediaSource, Sources, ToolResult,
+};
+
+use crate::contract::Contracts;
+use crate::engine::{Inner, UserRole};
+use crate::fingerprint;
+use crate::history::{self, History, Item};
+use crate::result;
+use crate::scope::{Kind, Scope};
+use crate::turn_store::{FiledText, Filing, Mark, Standing, StoreError};
+use crate::words;
+
+/// The most results, borrowed texts and system texts that are told apart in one conversation.
+const MOST: usize = 512;
+
+/// A conversation as it stands with this request.
+pub(crate) struct Recognised {
+    pub(crate) standing: Standing,
+    /// The chain at the end of the request.
+    pub(crate) head: Mark,
+    /// The texts that are the user's and the operator's own, where they may be needed: in a
+    /// conversation that holds anything less.
+    pub(crate) own: Vec<String>,
+}
+
+pub(crate) async fn recognise(
+    inner: &Inner,
+    contracts: &Contracts,
+    scope: &Scope,
+    cx: &Cx,
+    history: &History<'_>,
+) -> Result<Recognised, StoreError> {
+    let chain = history.chain(scope);
+    let known = inner.store.recall(&chain, inner.now()).await?;
+    let (from, known) = match known {
+        Some((at, standing)) => (at + 1, Some(standing)),
+        None => (0, None),
+    };
+    let standing = begin(inner, cx, known);
+    let mut fold = Fold { inner, contracts, scope, standing, history, unknown: Vec::new() };
+    fold.begin_turn(cx, from);
+    let system = fold.weigh_system().await?;
+    let system_own: Vec<bool> = system.iter().map(|(_, copied)| copied.is_none()).collect();
+    for at in from..history.items.len() {
+        fold.fold_item(at).await?;
+        fold.print_unknown(at, &system_own).await?;
+    }
+    let mut standing = fold.standing;
+    let head = chain.last().copied().unwrap_or_else(|| history::origin(scope));
+    if let Some(last) = chain.last() {
+        let expires = inner.now().after(inner.lifetimes.conversation);
+        inner.store.remember(*last, &standing, expires).await?;
+    }
+    // Only what was answered under a system text is bound to it: the items alone may begin another
+    // conversation under another one.
+    absorb_system(&mut standing, system);
+    if !standing.label.is_trusted() {
+        let expires = inner.now().after(inner.lifetimes.tainted);
+        inner.store.taint(scope.owner(), &standing.label, expires).await?;
+    }
+    let own = if has_own_words(&standing) {
+        own_texts(history, &history.items, &standing, &system_own)
+    } else {
+        Vec::new()
+    };
+    Ok(Recognised { standing, head, own })
+}
+
+/// The standing to fold on: the known one, under a new name where nobody answered in it yet, for
+/// equal beginnings are no proof of one conversation.
+fn begin(inner: &Inner, cx: &Cx, known: Option<Standing>) -> Standing {
+    let fresh = || ConversationId::random(&*inner.entropy);
+    match known {
+        Some(standing) if standing.answered => standing,
+        Some(standing) => Standing { conversation: fresh(), turn: cx.turn, ..standing },
+        None => Standing {
+            conversation: fresh(),
+            turn: cx.turn,
+            label: Label::system(),
+            answered: false,
+            system: Vec::new(),
+            borrowed: Vec::new(),
+            results: Vec::new(),
+            crowded: false,
+        },
+    }
+}
+
+fn absorb_system(standing: &mut Standing, weighed: Vec<(Mark, Option<Label>)>) {
+    for (mark, copied) in weighed {
+        if let Some(label) = &copied {
+            standing.label.absorb(label);
+        }
+        let known = standing.system.iter().any(|(known, _)| *known == mark);
+        if !known && standing.system.len() < MOST {
+            standing.system.push((mark, copied.is_some()));
+        }
+    }
+}
+
+/// Whether anybody may ask for the user's own words: not while all is the user's anyway, nor
+/// where it is not known which are.
+fn has_own_words(standing: &Standing) -> bool {
+    let plain = standing.label.integrity >= Integrity::User && standing.label.is_trusted();
+    !plain && !standing.crowded
+}
+
+/// The texts among `items` and of the operator that may lend their values to a call.
+fn own_texts(
+    history: &History<'_>,
+    items: &[Item<'_>],
+    standing: &Standing,
+    system_own: &[bool],
+) -> Vec<String> {
+    let system = history.system.iter().zip(system_own).filter(|(_, own)| **own).map(|(t, _)| *t);
+    let user = items.iter().filter_map(|item| match item {
+        Item::User { text, .. } => Some(*text),
+        _ => None,
+    });
+    let user = user
+        .enumerate()
+        .filter(|(at, _)| !u32::try_from(*at).is_ok_and(|at| standing.borrowed.contains(&at)))
+        .map(|(_, text)| text);
+    system.chain(user).map(str::to_owned).collect()
+}
+
+struct Fold<'a> {
+    inner: &'a Inner,
+    contracts: &'a Contracts,
+    scope: &'a Scope,
+    standing: Standing,
+    history: &'a History<'a>,
+    /// Untrusted texts that are not on file yet.
+    unknown: Vec<String>,
+}
+
+impl Fold<'_> {
+    /// A new turn begins where somebody asks for something; results alone go on with the old one.
+    fn begin_turn(&mut self, cx: &Cx, from: usize) {
+        let asked = self.history.items[from..].iter().any(|item| {
+            matches!(item, Item::User { .. } | Item::UserMedia(_) | Item::UserOpaque(_))
+        });
+        if asked {
+            self.standing.turn = cx.turn;
+        }
+    }
+
+    /// Weighs system texts; those that were answered under before are known.
+    async fn weigh_system(&self) -> Result<Vec<(Mark, Option<Label>)>, StoreError> {
+        let mut weighed = Vec::with_capacity(self.history.system.len());
+        for text in &self.history.system {
+            let mark = self.scope.mark(Kind::System, &[text.as_bytes()]);
+            let known = self.standing.system.iter().find(|(known, _)| *known == mark);
+            let copied = match known {
+                Some((_, false)) => None,
+                Some((_, true)) => Some(self.standing.label.clone()),
+                None => self.copied(text).await?,
+            };
+            weighed.push((mark, copied));
+        }
+        Ok(weighed)
+    }
+
+    /// The label of the text on file that this text repeats.
+    async fn copied(&self, text: &str) -> Result<Option<Label>, StoreError> {
+        let prints = fingerprint::prints(text, self.scope.seed());
+        if prints.is_empty() {
+            return Ok(None);
+        }
+        self.inner.store.printed(&prints, self.inner.now()).await
+    }
+
+    async fn fold_item(&mut self, at: usize) -> Result<(), StoreError> {
+        let history = self.history;
+        let label = match &history.items[at] {
+            Item::User { text, .. } => self.user_text(text, at).await?,
+            Item::UserMedia(media) => self.user_media(media).await?,
+            Item::UserOpaque(_) => self.user_label(),
+            item @ (Item::Assistant(_) | Item::Call(_) | Item::Foreign(_)) => {
+                self.standing.answered = true;
+                self.unknown.extend(match item {
+                    Item::Assistant(text) => Some(String::from_utf8_lossy(text).into_owned()),
+                    Item::Call(call) => Some(call.arguments.clone()),
+                    Item::Foreign(raw) => Some(raw.clone()),
+                    _ => None,
+                });
+                Label::untrusted("unrecognised history")
+            }
+            Item::Result(result) => {
+                self.standing.answered = true;
+                self.result(result).await?
+            }
+        };
+        self.standing.label.absorb(&label);
+        Ok(())
+    }
+
+    /// Files what was untrusted in an item and is on file nowhere, at once, so that a later text
+    /// that repeats it is known; only what was said before it stays the user's own.
+    async fn print_unknown(&mut self, at: usize, system_own: &[bool]) -> Result<(), StoreError> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        let unknown = std::mem::take(&mut self.unknown);
+        let before = &self.history.items[..at];
+        let own = own_texts(self.history, before, &self.standing, system_own);
+        print(self.inner, self.scope, &unknown, &own, &self.standing.label).await
+    }
+
+    fn user_label(&self) -> Label {
+        match self.inner.user_role {
+            UserRole::Trusted => Label::user(),
+            UserRole::Untrusted => Label::untrusted("user text"),
+        }
+    }
+
+    async fn user_text(&mut self, text: &str, at: usize) -> Result<Label, StoreError> {
+        let copied = self.copied(text).await?;
+        if copied.is_none() && self.inner.user_role == UserRole::Trusted {
+            return Ok(Label::user());
+        }
+        let before = &self.history.items[..at];
+        let ordinal = before.iter().filter(|item| matches!(item, Item::User { .. })).count();
+        match u32::try_from(ordinal) {
+            Ok(ordinal) if self.standing.borrowed.len() < MOST => {
+                self.standing.borrowed.push(ordinal);
+            }
+            _ => self.standing.crowded = true,
+        }
+        let label = self.user_label();
+        Ok(copied.map_or(label.clone(), |copied| label.join(&copied)))
+    }
+
+    /// Media in the user's name, unless it is what a tool gave back.
+    async fn user_media(&self, media: &Media) -> Result<Label, StoreError> {
+        let label = self.user_label();
+        let MediaSource::Base64 { data, .. } = &media.source else { return Ok(label) };
+        let mark = [result::media_mark(self.scope, data)];
+        let filed = self.inner.store.texts(&mark, self.inner.now()).await?;
+        Ok(filed.iter().flatten().fold(label, |label, filed| label.join(&filed.label)))
+    }
+
+    async fn result(&mut self, result: &ToolResult) -> Result<Label, StoreError> {
+        if is_blank(result) {
+            return Ok(Label::system());
+        }
+        if let Some(label) = self.filed(result).await? {
+            return Ok(label);
+        }
+        let declared = self.called(result).unwrap_or_default();
+        let (tool, brokered) = self.inner.identify(declared);
+        let source = words::plain(tool.as_str());
+        let contract = self.inner.contract(self.contracts, tool.as_str());
+        if brokered || !contract.is_declared() {
+            self.unknown.push(result.text());
+            return Ok(Label::untrusted(source));
+        }
+        let (integrity, untrusted) = result::weigh_own(contract, result);
+        self.unknown.extend(untrusted);
+        if integrity == Integrity::Untrusted {
+            return Ok(Label::untrusted(source));
+        }
+        Ok(Label {
+            integrity,
+            choice: Integrity::User,
+            readers: contract.readers().clone(),
+            sources: Sources::one(source),
+        })
+    }
+
+    /// The label of a result that the broker served to this principal.
+    async fn filed(&mut self, result: &ToolResult) -> Result<Option<Label>, StoreError> {
+        for way in result::candidates(self.scope, result) {
+            let filed = self.inner.store.texts(&way, self.inner.now()).await?;
+            let Some(filed) = filed.into_iter().collect::<Option<Vec<FiledText>>>() else {
+                continue;
+            };
+            let Some((first, rest)) = filed.split_first() else { continue };
+            let mut label = Label::clone(&first.label);
+            for other in rest {
+                label.absorb(&other.label);
+            }
+            for one in &filed {
+                if self.standing.results.contains(&one.result) {
+                    continue;
+                }
+                if self.standing.results.len() < MOST {
+                    self.standing.results.push(one.result);
+                } else {
+                    self.standing.crowded = true;
+                }
+            }
+            return Ok(Some(label));
+        }
+        Ok(None)
+    }
+
+    /// The tool whose call the result answers, as declared.
+    fn called<'r>(&'r self, result: &'r ToolResult) -> Option<&'r str> {
+        let call = self.history.items.iter().find_map(|item| match item {
+            Item::Call(call) if call.id == result.id => Some(call.name.as_str()),
+            _ => None,
+        });
+        call.or(result.name.as_deref())
+    }
+}
+
+/// Files fingerprints of untrusted texts, save for what they repeat from the user and the
+/// operator: those words were clean before.
+pub(crate) async fn print(
+    inner: &Inner,
+    scope: &Scope,
+    texts: &[String],
+    own: &[String],
+    label: &Label,
+) -> Result<(), StoreError> {
+    let seed = scope.seed();
+    let mut prints: Vec<u64> =
+        texts.iter().flat_map(|text| fingerprint::prints(text, seed)).collect();
+    if prints.is_empty() {
+        return Ok(());
+    }
+    let own = fingerprint::all_prints(own.iter().map(String::as_str), seed);
+    prints.retain(|print| !own.contains(print));
+    let printed = Label { integrity: Integrity::Untrusted, ..label.clone() };
+    let filing = Filing { prints, printed: Arc::new(printed), ..Filing::default() };
+    inner.store.file(filing, inner.now().after(inner.lifetimes.result)).await
+}
+
+fn is_blank(result: &ToolResult) -> bool {
+    result.content.iter().all(|part| match &part.body {
+        Body::Text(text) => text.trim().is_empty(),
+        _ => false,
+    })
+}
+
+/// The standing after an answer went out in it.
+pub(crate) fn answered(standing: &Standing) -> Arc<Standing> {
+    Arc::new(Standing { answered: true, ..standing.clone() })
+}

@@ -1,0 +1,72 @@
+use doorward_core::{Body, Message, Part, Reasoning, Role, ToolResult, ToolUse};
+
+use super::History;
+use crate::scope::Scope;
+use crate::turn_store::Mark;
+
+fn call(id: &str, arguments: &str) -> Part {
+    let (id, name, arguments) = (id.into(), "read".into(), arguments.into());
+    Body::ToolUse(ToolUse { id, name, arguments }).into()
+}
+
+fn result(id: &str, texts: &[&str]) -> Part {
+    let content = texts.iter().map(|text| Part::text(*text)).collect();
+    Body::ToolResult(ToolResult { id: id.into(), name: None, content, is_error: false }).into()
+}
+
+fn message(role: Role, parts: Vec<Part>) -> Message {
+    Message { role, parts, name: None }
+}
+
+fn tip(messages: &[Message]) -> Option<Mark> {
+    History::of(messages).chain(&Scope::new(&[1; 32], "alice")).pop()
+}
+
+fn conversation() -> Vec<Message> {
+    vec![
+        Message::text(Role::User, "hi"),
+        message(Role::Assistant, vec![Part::text("Let me look."), call("1", r#"{"a":1,"b":2}"#)]),
+        message(Role::User, vec![result("1", &["found"]), Part::text("go on")]),
+    ]
+}
+
+#[test]
+fn clients_ways_of_writing_one_conversation_hash_alike() {
+    let expected = tip(&conversation());
+    let thought = Body::Reasoning(Reasoning { text: "hm".into(), ..Reasoning::default() });
+    let mut split = conversation();
+    split[1] = message(
+        Role::Assistant,
+        vec![thought.into(), Part::text("Let me"), Part::text(" look.\n")],
+    );
+    split.insert(2, message(Role::Assistant, vec![call("1", "{ \"b\": 2.0, \"a\": 1 }")]));
+    split[3] = message(Role::User, vec![result("1", &["found\n"])]);
+    split.push(Message::text(Role::User, "go on "));
+    split.insert(0, Message::text(Role::System, "now it is 10:00"));
+    split.push(Message::text(Role::Developer, "be brief"));
+    split.push(Message::text(Role::User, ""));
+    assert_eq!(tip(&split), expected);
+}
+
+#[test]
+fn any_change_of_substance_hashes_otherwise() {
+    let expected = tip(&conversation());
+    let changes: [fn(&mut Vec<Message>); 9] = [
+        |m| m[0] = Message::text(Role::User, "ho"),
+        |m| m[0].name = Some("eve".into()),
+        |m| m[1].parts[0] = Part::text("Let me look!"),
+        |m| m[1].parts[1] = call("1", r#"{"a":1,"b":3}"#),
+        |m| m[1].parts[1] = call("2", r#"{"a":1,"b":2}"#),
+        |m| m[2].parts[0] = result("1", &["found nothing"]),
+        |m| m[2].parts.swap(0, 1),
+        |m| m[2].parts[0] = Part::text("found"),
+        |m| drop(m.remove(1)),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let mut changed = conversation();
+        change(&mut changed);
+        assert_ne!(tip(&changed), expected, "change {at}");
+    }
+    let bob = History::of(&conversation()).chain(&Scope::new(&[1; 32], "bob")).pop();
+    assert_ne!(bob, expected, "another principal");
+}

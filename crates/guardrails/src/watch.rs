@@ -1,0 +1,445 @@
+//! Watches over one answer: text flows, calls wait until they are whole and judged.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use doorward_core::{
+    BoxFuture, CallError, Code, Cx, DecidedCall, Decision, Flow, Frame, GrantId, Label, ModelEvent,
+    RequestId, ToolDef, ToolName, ToolUse, Watch,
+};
+
+use crate::broker;
+use crate::contract::{Contract, Contracts};
+use crate::decide::{Case, Leaf, Look, Value};
+use crate::digest;
+use crate::engine::{Inner, failed};
+use crate::fold::{self, Recognised};
+use crate::history::{self, Item};
+use crate::json::Json;
+use crate::literal;
+use crate::provenance::Provenance;
+use crate::scope::{Kind, Scope};
+use crate::turn_store::{Denial, Grant, Mark, StoreError};
+use crate::words;
+
+/// The most bytes of calls that are kept back.
+const MOST_HELD: usize = 8 << 20;
+/// The most text of an answer that is remembered; a longer one is not recognised again.
+const MOST_TEXT: usize = 16 << 20;
+
+pub(crate) struct ToolWatch {
+    inner: Arc<Inner>,
+    contracts: Arc<Contracts>,
+    scope: Scope,
+    request: RequestId,
+    hint: Option<Arc<str>>,
+    recognised: Recognised,
+    /// The tools that the client declared.
+    declared: HashSet<String>,
+    /// What the client calls the tool that tells of refusals.
+    denied_as: String,
+    own: Option<Provenance>,
+    held: Vec<Frame>,
+    held_bytes: usize,
+    /// Calls kept back, by their ordinal.
+    open: BTreeMap<u32, OpenCall>,
+    /// Ordinals decided on: nothing more is heard of them.
+    closed: HashSet<u32>,
+    decided: Vec<DecidedCall>,
+    answers: BTreeMap<u32, Answer>,
+    text_bytes: usize,
+    /// Whether the answer's own end was seen.
+    ended: bool,
+}
+
+#[derive(Default)]
+struct OpenCall {
+    choice: u32,
+    id: String,
+    name: String,
+    arguments: String,
+    ended: bool,
+    /// The call that goes on in its place.
+    instead: Option<(String, String)>,
+}
+
+/// One of the answers, as it was sent on.
+#[derive(Default)]
+struct Answer {
+    text: String,
+    thought: String,
+    calls: Vec<ToolUse>,
+}
+
+impl ToolWatch {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        contracts: Arc<Contracts>,
+        scope: Scope,
+        cx: &Cx,
+        tools: &[ToolDef],
+        recognised: Recognised,
+    ) -> Self {
+        let denied_as = tools
+            .iter()
+            .find(|tool| inner.identify(&tool.name).0.as_str() == &*inner.denied_tool)
+            .map_or_else(|| inner.denied_tool.to_string(), |tool| tool.name.clone());
+        Self {
+            contracts,
+            scope,
+            request: cx.request,
+            hint: cx.conversation_hint.clone(),
+            recognised,
+            declared: tools.iter().map(|tool| tool.name.clone()).collect(),
+            denied_as,
+            own: None,
+            held: Vec::new(),
+            held_bytes: 0,
+            open: BTreeMap::new(),
+            closed: HashSet::new(),
+            decided: Vec::new(),
+            answers: BTreeMap::new(),
+            text_bytes: 0,
+            ended: false,
+            inner,
+        }
+    }
+
+    fn context(&self) -> &Label {
+        &self.recognised.standing.label
+    }
+
+    /// Takes note of an event; says whether it is part of a call.
+    fn note(&mut self, event: &ModelEvent) -> bool {
+        match event {
+            ModelEvent::Text { choice, text } | ModelEvent::Refusal { choice, text } => {
+                self.text_bytes = self.text_bytes.saturating_add(text.len());
+                if self.text_bytes <= MOST_TEXT {
+                    self.answers.entry(*choice).or_default().text.push_str(text);
+                }
+            }
+            ModelEvent::Reasoning { choice, text } => {
+                self.text_bytes = self.text_bytes.saturating_add(text.len());
+                if self.text_bytes <= MOST_TEXT {
+                    self.answers.entry(*choice).or_default().thought.push_str(text);
+                }
+            }
+            ModelEvent::ToolStart { call, choice, id, name } => {
+                if !self.closed.contains(call) {
+                    let (choice, id, name) = (*choice, id.clone(), name.clone());
+                    let fresh = OpenCall { choice, id, name, ..OpenCall::default() };
+                    // A second start of one call voids the first: both are told apart by nobody.
+                    if self.open.insert(*call, fresh).is_some() {
+                        self.closed.insert(*call);
+                        self.open.remove(call);
+                    }
+                }
+                return true;
+            }
+            ModelEvent::ToolDelta { call, json } => {
+                if let Some(open) = self.open.get_mut(call).filter(|open| !open.ended) {
+                    open.arguments.push_str(json);
+                }
+                return true;
+            }
+            ModelEvent::ToolEnd { call } => {
+                if let Some(open) = self.open.get_mut(call) {
+                    open.ended = true;
+                }
+                return true;
+            }
+            ModelEvent::Finish { .. } | ModelEvent::Done => self.ended = true,
+            _ => {}
+        }
+        false
+    }
+
+    fn waits(&self) -> bool {
+        self.open.values().any(|call| !call.ended)
+    }
+
+    /// Decides on all calls kept back, then rewrites their frames.
+    async fn decide_all(&mut self) -> Result<Vec<Frame>, CallError> {
+        if self.held_bytes > MOST_HELD {
+            let public = "a tool call of the model is larger than this gateway keeps back";
+            return Err(CallError::new(Code::TooLarge, public).with_rule("guard.held"));
+        }
+        let mut calls = std::mem::take(&mut self.open);
+        for (ordinal, call) in &mut calls {
+            self.decide(call).await.map_err(failed)?;
+            self.closed.insert(*ordinal);
+            let (name, arguments) = match &call.instead {
+                Some((name, arguments)) => (name.clone(), arguments.clone()),
+                None => (call.name.clone(), call.arguments.clone()),
+            };
+            let sent = ToolUse { id: call.id.clone(), name, arguments };
+            self.answers.entry(call.choice).or_default().calls.push(sent);
+        }
+        self.held_bytes = 0;
+        let held = std::mem::take(&mut self.held);
+        Ok(held.into_iter().map(|frame| rewrite(frame, &calls)).collect())
+    }
+
+    async fn decide(&mut self, call: &mut OpenCall) -> Result<(), StoreError> {
+        let (tool, brokered) = self.inner.identify(&call.name);
+        let text = digest::or_empty(&call.arguments);
+        let json = Json::parse(text);
+        let arguments = digest::digest_of(json.as_ref(), text);
+        let contracts = self.contracts.clone();
+        let inner = self.inner.clone();
+        let contract = inner.contract(&contracts, tool.as_str());
+        let decision = match &json {
+            Some(json @ Json::Object(_)) => {
+                self.decide_json(&call.name, tool.as_str(), brokered, contract, json).await?
+            }
+            _ => broker::no_object(tool.as_str()),
+        };
+        let grant = if brokered {
+            self.tell_broker(broker::slot(&self.scope, &tool, arguments), &decision).await?
+        } else {
+            None
+        };
+        if !brokered && !decision.is_allowed() {
+            let told = words::refusal_arguments(tool.as_str(), &decision);
+            self.allow_telling(&told).await?;
+            call.instead = Some((self.denied_as.clone(), told));
+        }
+        self.decided.push(DecidedCall { tool, arguments, decision, grant });
+        Ok(())
+    }
+
+    async fn decide_json(
+        &mut self,
+        declared: &str,
+        tool: &str,
+        brokered: bool,
+        contract: &Contract,
+        json: &Json<'_>,
+    ) -> Result<Decision, StoreError> {
+        let known =
+            brokered || self.declared.contains(declared) || tool == &*self.inner.denied_tool;
+        if !known && !self.context().is_trusted() {
+            return Ok(undeclared(tool));
+        }
+        let context = self.context().clone();
+        let case = Case { tool: words::plain(tool), contract, arguments: json, context: &context };
+        let leaves = match case.look() {
+            Look::Settled(decision) => return Ok(decision),
+            Look::Trace(leaves) => leaves,
+        };
+        let mut labels = Vec::with_capacity(leaves.len());
+        for leaf in &leaves {
+            labels.push(self.trace(leaf).await?);
+        }
+        Ok(case.settle(&leaves, &labels))
+    }
+
+    /// The label of one value: the user's, a result's, else the context's.
+    async fn trace(&mut self, leaf: &Leaf<'_>) -> Result<Label, StoreError> {
+        let own = &self.recognised.own;
+        let said = self.own.get_or_insert_with(|| Provenance::of(own.iter().map(String::as_str)));
+        let forms = match leaf.value {
+            Value::Text(text) if said.holds(text) => return Ok(Label::user()),
+            Value::Number(raw) if said.holds_number(raw) => return Ok(Label::user()),
+            Value::Text(text) => literal::forms(text),
+            Value::Number(raw) => literal::json_number(raw).into_iter().collect(),
+            Value::Choice => Vec::new(),
+        };
+        let context = self.context();
+        let standing = &self.recognised.standing;
+        if forms.is_empty() || standing.crowded {
+            return Ok(context.clone());
+        }
+        let marks: Vec<Mark> =
+            forms.iter().map(|form| self.scope.mark(Kind::Leaf, &[form.as_bytes()])).collect();
+        let filed = self.inner.store.leaves(&marks, self.inner.now()).await?;
+        let lowest = filed
+            .iter()
+            .flatten()
+            .filter(|leaf| standing.results.contains(&leaf.result))
+            .map(|leaf| leaf.integrity)
+            .min();
+        Ok(match lowest {
+            Some(integrity) => Label { integrity, ..context.clone() },
+            None => context.clone(),
+        })
+    }
+
+    /// Leaves a grant or a refusal for the broker.
+    async fn tell_broker(
+        &self,
+        slot: Mark,
+        decision: &Decision,
+    ) -> Result<Option<GrantId>, StoreError> {
+        let expires = self.inner.now().after(self.inner.lifetimes.grant);
+        let standing = &self.recognised.standing;
+        let (conversation, turn, cause) = (standing.conversation, standing.turn, self.request);
+        let (label, hint) = (standing.label.clone(), self.hint.clone());
+        if decision.is_allowed() {
+            let id = broker::fresh_grant(&self.inner);
+            let grant = Grant { id, conversation, turn, cause, label, hint };
+            self.inner.store.grant(slot, grant, expires).await?;
+            return Ok(Some(id));
+        }
+        let decision = decision.clone();
+        let denial = Denial { decision, conversation, turn, cause, label, hint };
+        self.inner.store.refuse(slot, denial, expires).await?;
+        Ok(None)
+    }
+
+    /// Grants the call that tells of a refusal, so that the broker knows its cause too.
+    async fn allow_telling(&self, arguments: &str) -> Result<(), StoreError> {
+        let tool = ToolName::new(self.inner.denied_tool.clone());
+        let slot = broker::slot(&self.scope, &tool, digest::canonical_digest(arguments));
+        let decision = Decision::allow("contract.read", "it tells of a refusal");
+        self.tell_broker(slot, &decision).await.map(drop)
+    }
+
+    async fn end(&mut self) -> Result<Vec<Frame>, CallError> {
+        let rest = if self.ended {
+            for call in self.open.values_mut() {
+                call.ended = true;
+            }
+            if self.held.is_empty() { Vec::new() } else { self.decide_all().await? }
+        } else {
+            // The stream was cut: half a call goes nowhere.
+            self.held.clear();
+            self.open.clear();
+            Vec::new()
+        };
+        self.remember().await.map_err(failed)?;
+        Ok(rest)
+    }
+
+    /// Extends the chain by what was sent on, so that the next request is recognised.
+    async fn remember(&mut self) -> Result<(), StoreError> {
+        if self.text_bytes > MOST_TEXT {
+            return Ok(());
+        }
+        let standing = fold::answered(&self.recognised.standing);
+        let expires = self.inner.now().after(self.inner.lifetimes.conversation);
+        for answer in self.answers.values() {
+            let mut head = self.recognised.head;
+            let mut text = Vec::new();
+            history::dense(&answer.text, &mut text);
+            if !text.is_empty() {
+                head = history::link(&self.scope, head, &Item::Assistant(text));
+            }
+            for call in &answer.calls {
+                head = history::link(&self.scope, head, &Item::Call(call));
+            }
+            if head != self.recognised.head {
+                self.inner.store.remember(head, &standing, expires).await?;
+            }
+        }
+        if !standing.label.is_trusted() {
+            self.print_words(&standing.label).await?;
+        }
+        Ok(())
+    }
+
+    /// Files the words of a model that has read untrusted data: a summary of its own may come
+    /// back in the user's name.
+    async fn print_words(&self, label: &Label) -> Result<(), StoreError> {
+        let mut said = Vec::new();
+        for answer in self.answers.values() {
+            said.extend([answer.text.clone(), answer.thought.clone()]);
+            for call in &answer.calls {
+                if let Some(json) = Json::parse(&call.arguments) {
+                    json.each_text(&mut |text| said.push(text.to_owned()));
+                }
+            }
+        }
+        fold::print(&self.inner, &self.scope, &said, &self.recognised.own, label).await
+    }
+}
+
+fn undeclared(tool: &str) -> Decision {
+    let reason = format!(
+        "`{}` was not called: nobody declared such a tool, and the model has read untrusted data.",
+        words::plain(tool)
+    );
+    Decision::deny("contract.undeclared", reason).with_remedy("declare the tool")
+}
+
+/// Puts another call in the place of each refused one; what belongs to no call that was decided
+/// on drops out.
+fn rewrite(frame: Frame, calls: &BTreeMap<u32, OpenCall>) -> Frame {
+    let kept = |event: &ModelEvent| match event {
+        ModelEvent::ToolStart { call, .. }
+        | ModelEvent::ToolDelta { call, .. }
+        | ModelEvent::ToolEnd { call } => match calls.get(call) {
+            Some(call) => call.instead.is_none(),
+            None => false,
+        },
+        _ => true,
+    };
+    if frame.events.iter().all(kept) {
+        return frame;
+    }
+    let mut events = Vec::with_capacity(frame.events.len() + 1);
+    for event in frame.events {
+        if kept(&event) {
+            events.push(event);
+            continue;
+        }
+        match event {
+            ModelEvent::ToolStart { call, choice, id, .. } => {
+                let instead = calls.get(&call).and_then(|call| call.instead.as_ref());
+                if let Some((name, json)) = instead {
+                    events.push(ModelEvent::ToolStart { call, choice, id, name: name.clone() });
+                    events.push(ModelEvent::ToolDelta { call, json: json.clone() });
+                }
+            }
+            ModelEvent::ToolEnd { call } if calls.contains_key(&call) => {
+                events.push(ModelEvent::ToolEnd { call });
+            }
+            _ => {}
+        }
+    }
+    Frame::of(events)
+}
+
+fn size(frame: &Frame) -> usize {
+    let raw = frame.raw.as_deref().map_or(0, <[u8]>::len);
+    frame.events.iter().fold(raw + 64, |size, event| match event {
+        ModelEvent::ToolDelta { json, .. } => size + json.len() + 64,
+        ModelEvent::Text { text, .. } | ModelEvent::Reasoning { text, .. } => size + text.len(),
+        _ => size + 128,
+    })
+}
+
+impl Watch for ToolWatch {
+    fn frame(&mut self, frame: Frame) -> Flow {
+        let mut of_call = false;
+        for event in &frame.events {
+            of_call |= self.note(event);
+        }
+        let waits = self.waits();
+        // The end of the answer may not overtake a call that is kept back.
+        let goes_on = !of_call && (!waits || !self.ended);
+        if goes_on {
+            return Flow::Pass(frame);
+        }
+        self.held_bytes += size(&frame);
+        if self.held_bytes > MOST_HELD {
+            self.held.clear();
+            self.open.clear();
+            return Flow::Judge;
+        }
+        self.held.push(frame);
+        if waits { Flow::Hold } else { Flow::Judge }
+    }
+
+    fn judge(&mut self) -> BoxFuture<'_, Result<Vec<Frame>, CallError>> {
+        Box::pin(async move { if self.waits() { Ok(Vec::new()) } else { self.decide_all().await } })
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<Vec<Frame>, CallError>> {
+        Box::pin(self.end())
+    }
+
+    fn decided(&self) -> &[DecidedCall] {
+        &self.decided
+    }
+}

@@ -1,0 +1,266 @@
+//! Putting a broker together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use doorward_core::{Clock, Credentials, Pattern, SystemClock};
+
+use crate::broker::{Broker, Inner, Profile};
+use crate::launch::{Command, Launcher};
+use crate::names::{Index, Table, is_prefix};
+use crate::shelf::Member;
+use crate::upstream::{Link, child::Child};
+use crate::{Server, ServerKind};
+
+/// Puts a [`Broker`] together. Nothing is started or connected before [`Broker::start`] or the
+/// first question.
+#[derive(Clone)]
+pub struct Builder {
+    servers: Vec<Server>,
+    profiles: BTreeMap<String, (Vec<String>, Vec<Pattern>)>,
+    twice: Option<String>,
+    launcher: Option<Arc<dyn Launcher>>,
+    credentials: Option<Arc<dyn Credentials>>,
+    clock: Arc<dyn Clock>,
+    list_wait: Duration,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("servers", &self.servers)
+            .field("profiles", &self.profiles)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A broker could not be put together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A server's name cannot be a prefix.
+    #[error(
+        "server name `{0}`: use 1 to 32 of A-Z a-z 0-9 _ -, without `__` and without `_` at the end"
+    )]
+    ServerName(String),
+    /// Two servers, two profiles, or a server and a profile have the same name.
+    #[error("the name `{0}` is given twice")]
+    Twice(String),
+    /// A profile names a server that is not there.
+    #[error("profile `{profile}`: no server `{server}`")]
+    UnknownServer {
+        /// The profile.
+        profile: String,
+        /// The server it names.
+        server: String,
+    },
+    /// A child process without a program.
+    #[error("server `{0}`: the command is empty")]
+    EmptyCommand(String),
+    /// There are child processes to start and nothing that starts them.
+    #[error("server `{0}` is a child process and there is no launcher")]
+    NoLauncher(String),
+    /// A URL that is no `http` or `https` URL.
+    #[error("server `{0}`: the URL is not an absolute http or https URL")]
+    Url(String),
+    /// The crate was built without its `http` feature.
+    #[error("server `{0}` is reached by HTTP, which this build leaves out")]
+    NoHttp(String),
+    /// The machine's certificates could not be loaded.
+    #[error("server `{server}`: no TLS: {reason}")]
+    Tls {
+        /// The server.
+        server: String,
+        /// Why.
+        reason: String,
+    },
+    /// A number that must not be nought.
+    #[error("server `{server}`: {field} must be more than 0")]
+    Zero {
+        /// The server.
+        server: String,
+        /// The field.
+        field: &'static str,
+    },
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            profiles: BTreeMap::new(),
+            twice: None,
+            launcher: None,
+            credentials: None,
+            clock: Arc::new(SystemClock),
+            list_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Builder {
+    /// Adds a server.
+    #[must_use]
+    pub fn server(mut self, server: Server) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// Adds a profile: a part of the catalogue under a name of its own (`/mcp/{profile}`). An
+    /// empty list means no limit: all servers, all their tools. Patterns are over federated names.
+    #[must_use]
+    pub fn profile(
+        mut self,
+        name: impl Into<String>,
+        servers: Vec<String>,
+        tools: Vec<Pattern>,
+    ) -> Self {
+        let name = name.into();
+        if self.profiles.insert(name.clone(), (servers, tools)).is_some() {
+            self.twice = Some(name);
+        }
+        self
+    }
+
+    /// What starts child processes. There is no default: whether a sandbox stands between a
+    /// server and the host is the caller's decision.
+    #[must_use]
+    pub fn launcher(mut self, launcher: impl Launcher + 'static) -> Self {
+        self.launcher = Some(Arc::new(launcher));
+        self
+    }
+
+    /// Where credentials for HTTP servers come from; they are asked for with each call. Without,
+    /// none is shown.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Arc<dyn Credentials>) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// The clock; the system's by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How long a list waits for one server before it goes without (5 s by default). The server
+    /// is waited for in the background, so that the next list has it.
+    #[must_use]
+    pub fn list_wait(mut self, wait: Duration) -> Self {
+        self.list_wait = wait;
+        self
+    }
+
+    /// The broker.
+    ///
+    /// # Errors
+    ///
+    /// Where the parts do not fit together; the error says which.
+    pub fn build(self) -> Result<Broker, BuildError> {
+        if let Some(name) = self.twice {
+            return Err(BuildError::Twice(name));
+        }
+        let mut by_name = HashMap::new();
+        for (at, server) in self.servers.iter().enumerate() {
+            check(server)?;
+            if by_name.insert(Arc::from(server.name.as_str()), at).is_some() {
+                return Err(BuildError::Twice(server.name.clone()));
+            }
+        }
+        let profiles = profiles(&self.profiles, &by_name)?;
+        let mut members = Vec::with_capacity(self.servers.len());
+        for server in &self.servers {
+            let changes = Arc::new(AtomicU64::new(0));
+            let link = self.link(server, changes.clone())?;
+            members.push(Arc::new(Member::new(server.clone(), link, changes)));
+        }
+        let tables: Vec<_> = members.iter().map(|member| Table::new(member.name.clone())).collect();
+        let index = Index::of(tables.iter().zip(&self.servers).map(|(t, s)| (t, !s.prefix)));
+        Ok(Broker::new(Inner {
+            members,
+            by_name,
+            profiles,
+            index: ArcSwap::from_pointee(index),
+            tables: Mutex::new(tables),
+            credentials: self.credentials,
+            clock: self.clock,
+            list_wait: self.list_wait,
+        }))
+    }
+
+    fn link(&self, server: &Server, changes: Arc<AtomicU64>) -> Result<Box<dyn Link>, BuildError> {
+        match &server.kind {
+            ServerKind::Stdio { command, env, cwd } => {
+                let name = || server.name.clone();
+                let (program, args) =
+                    command.split_first().ok_or_else(|| BuildError::EmptyCommand(name()))?;
+                let command = Command {
+                    program: program.clone(),
+                    args: args.to_vec(),
+                    env: env.clone(),
+                    cwd: cwd.clone(),
+                };
+                let launcher =
+                    self.launcher.clone().ok_or_else(|| BuildError::NoLauncher(name()))?;
+                Ok(Box::new(Child::new(server, command, launcher, self.clock.clone(), changes)))
+            }
+            #[cfg(feature = "http")]
+            ServerKind::Http { url } => {
+                let origin = crate::upstream::origin::Origin::new(server, url, changes)?;
+                Ok(Box::new(Arc::new(origin)))
+            }
+            #[cfg(not(feature = "http"))]
+            ServerKind::Http { .. } => Err(BuildError::NoHttp(server.name.clone())),
+        }
+    }
+}
+
+fn check(server: &Server) -> Result<(), BuildError> {
+    if !is_prefix(&server.name) {
+        return Err(BuildError::ServerName(server.name.clone()));
+    }
+    let zero = [
+        (server.timeout.is_zero(), "timeout"),
+        (server.connect_timeout.is_zero(), "connect_timeout"),
+        (server.concurrency == 0, "concurrency"),
+        (server.max_result == 0, "max_result"),
+    ];
+    match zero.into_iter().find(|(is_zero, _)| *is_zero) {
+        Some((_, field)) => Err(BuildError::Zero { server: server.name.clone(), field }),
+        None => Ok(()),
+    }
+}
+
+fn profiles(
+    given: &BTreeMap<String, (Vec<String>, Vec<Pattern>)>,
+    by_name: &HashMap<Arc<str>, usize>,
+) -> Result<HashMap<Arc<str>, Profile>, BuildError> {
+    let mut profiles = HashMap::new();
+    for (name, (servers, tools)) in given {
+        if by_name.contains_key(name.as_str()) {
+            return Err(BuildError::Twice(name.clone()));
+        }
+        let known = |server: &String| {
+            by_name.get(server.as_str()).copied().ok_or_else(|| BuildError::UnknownServer {
+                profile: name.clone(),
+                server: server.clone(),
+            })
+        };
+        let mut servers = servers.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+        if servers.is_empty() {
+            servers = (0..by_name.len()).collect();
+        }
+        servers.sort_unstable();
+        servers.dedup();
+        profiles.insert(name.as_str().into(), Profile { servers, tools: tools.clone() });
+    }
+    Ok(profiles)
+}
+
+#[cfg(test)]
+mod tests;

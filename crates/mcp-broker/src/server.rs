@@ -1,0 +1,157 @@
+//! What the operator says about one MCP server, and what can be seen of it while it runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_core::Secret;
+use serde::Serialize;
+
+/// One MCP server of the catalogue.
+///
+/// ```
+/// use doorward_mcp_broker::Server;
+/// use std::time::Duration;
+/// let tracker = Server {
+///     timeout: Duration::from_secs(20),
+///     ..Server::stdio("tracker", ["npx", "-y", "tracker-mcp"])
+/// };
+/// assert!(tracker.prefix);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The operator's short name; the prefix of its tools. `[A-Za-z0-9_-]`, at most 32
+    /// characters, no `__` within and no `_` at the end, so that a federated name can be cut at
+    /// its first `__`.
+    pub name: String,
+    /// How it is reached.
+    pub kind: ServerKind,
+    /// Whether its own route (`/mcp/{name}`) shows prefixed names too. `false` makes that route
+    /// transparent: the server's own names, its definitions byte for byte.
+    pub prefix: bool,
+    /// Whether a list without this server's tools is an error instead of a list with a gap.
+    pub required: bool,
+    /// The longest a call may take.
+    pub timeout: Duration,
+    /// The longest that starting it and shaking hands may take.
+    pub connect_timeout: Duration,
+    /// How long a list of its tools stays fresh. A server may say less (`ttlMs`), never more.
+    pub list_ttl: Duration,
+    /// The most calls running on it at once; more wait for their turn.
+    pub concurrency: usize,
+    /// The largest result taken from it, in bytes.
+    pub max_result: usize,
+}
+
+impl Server {
+    /// A server of this kind with the defaults: prefixed, not required, 60 s a call, 30 s to
+    /// connect, lists fresh for 5 minutes, 32 calls at once, results up to 8 MiB.
+    pub fn new(name: impl Into<String>, kind: ServerKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            prefix: true,
+            required: false,
+            timeout: Duration::from_mins(1),
+            connect_timeout: Duration::from_secs(30),
+            list_ttl: Duration::from_mins(5),
+            concurrency: 32,
+            max_result: 8 << 20,
+        }
+    }
+
+    /// A server that is started as a child process.
+    pub fn stdio<I>(name: impl Into<String>, command: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let command = command.into_iter().map(Into::into).collect();
+        Self::new(name, ServerKind::Stdio { command, env: BTreeMap::new(), cwd: None })
+    }
+
+    /// A server that is reached by Streamable HTTP.
+    pub fn http(name: impl Into<String>, url: impl Into<String>) -> Self {
+        Self::new(name, ServerKind::Http { url: url.into() })
+    }
+}
+
+/// How a server is reached.
+#[derive(Clone)]
+pub enum ServerKind {
+    /// A child process that speaks newline-delimited JSON-RPC on its standard streams.
+    Stdio {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Its whole environment: nothing is inherited.
+        env: BTreeMap<String, Secret>,
+        /// Its working directory; the launcher's choice where `None`.
+        cwd: Option<PathBuf>,
+    },
+    /// A Streamable HTTP endpoint.
+    Http {
+        /// Its URL, `http` or `https`.
+        url: String,
+    },
+}
+
+impl fmt::Debug for ServerKind {
+    /// Leaves out arguments and the URL's query: operators put secrets there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdio { command, env, cwd } => f
+                .debug_struct("Stdio")
+                .field("program", &command.first())
+                .field("env", &env.keys().collect::<Vec<_>>())
+                .field("cwd", cwd)
+                .finish_non_exhaustive(),
+            Self::Http { url } => f
+                .debug_struct("Http")
+                .field("url", &url.split(['?', '#']).next())
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+/// Which generation of the protocol a peer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Era {
+    /// With a handshake: 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// Every request stands alone: 2026-07-28.
+    Modern,
+}
+
+/// Where a server stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Not asked yet.
+    Idle,
+    /// Connected, or answered the last time it was asked.
+    Up,
+    /// Failed; the next call tries again once the back-off is over.
+    Down,
+}
+
+/// What can be seen of one server while the broker runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerStatus {
+    /// The server.
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub state: State,
+    /// The protocol generation it was found to speak.
+    pub era: Option<Era>,
+    /// How many tools it had when it was last listed.
+    pub tools: usize,
+    /// How often it had to be started or connected again.
+    pub restarts: u64,
+    /// Calls running on it now.
+    pub in_flight: usize,
+    /// Why it last failed, in our own words.
+    pub last_failure: Option<String>,
+}

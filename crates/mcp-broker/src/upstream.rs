@@ -1,0 +1,223 @@
+//! The broker's own side towards servers: one question, one answer, whatever lies between.
+
+pub(crate) mod child;
+mod handshake;
+#[cfg(feature = "http")]
+pub(crate) mod mirror;
+#[cfg(feature = "http")]
+pub(crate) mod origin;
+pub(crate) mod pages;
+#[cfg(feature = "http")]
+mod sse;
+mod wire;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use doorward_core::{BoxFuture, CallError, Code, Credential, ToolReply, TraceContext};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::edit;
+use crate::envelope::RpcError;
+use crate::launch::LaunchError;
+use crate::protocol;
+use crate::{Era, State};
+
+/// One question to a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: &'static str,
+    /// The tool, by the server's own name.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) arguments: Option<&'a RawValue>,
+    pub(crate) cursor: Option<&'a str>,
+    pub(crate) meta: Option<&'a RawValue>,
+    pub(crate) trace: Option<&'a TraceContext>,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows credentials"))]
+    pub(crate) credential: Option<&'a Credential>,
+    /// Arguments that a modern HTTP server wants in headers too.
+    #[cfg(feature = "http")]
+    pub(crate) mirrors: &'a [mirror::Mirror],
+}
+
+impl Ask<'_> {
+    /// The parameters for a server of this era.
+    fn params(&self, era: Era) -> String {
+        let mut pieces: Vec<Cow<'_, str>> = Vec::with_capacity(4);
+        let mut add = |name: &str, value: &str| {
+            pieces.push(Cow::Owned(["\"", name, "\":", value].concat()));
+        };
+        if let Some(name) = self.name {
+            add("name", &edit::quote(name));
+        }
+        if let Some(arguments) = self.arguments {
+            add("arguments", arguments.get());
+        }
+        if let Some(cursor) = self.cursor {
+            add("cursor", &edit::quote(cursor));
+        }
+        if let Some(meta) = protocol::request_meta(era, self.meta, self.trace) {
+            add("_meta", &meta);
+        }
+        edit::object(pieces.into_iter())
+    }
+}
+
+/// What a server answered, and how it is to be read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) result: Box<RawValue>,
+    pub(crate) era: Era,
+}
+
+/// What is known of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Condition {
+    pub(crate) state: State,
+    pub(crate) era: Option<Era>,
+    pub(crate) restarts: u64,
+    pub(crate) last_failure: Option<String>,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self { state: State::Idle, era: None, restarts: 0, last_failure: None }
+    }
+}
+
+/// A way to one server. Dropping the future of [`ask`](Link::ask) cancels the request there.
+pub(crate) trait Link: Send + Sync {
+    /// Asks, connecting first where needed.
+    fn ask<'a>(&'a self, ask: Ask<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Ends the connection for good.
+    fn close(&self) -> BoxFuture<'_, ()>;
+
+    /// What is known of it.
+    fn condition(&self) -> Condition;
+}
+
+/// Why a question brought no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("refused with code {}", .0.code)]
+    Rpc(RpcError),
+    #[error("went away")]
+    Gone,
+    #[error("could not be started")]
+    Launch(#[from] LaunchError),
+    #[error("failed lately and is left alone for {} ms", .0.as_millis())]
+    Resting(Duration),
+    #[error("did not answer in time")]
+    Slow,
+    #[error("answered more than {0} bytes")]
+    TooLarge(usize),
+    #[error("{0}")]
+    Nonsense(&'static str),
+    #[cfg(feature = "http")]
+    #[error("answered with HTTP status {0}")]
+    Status(u16),
+    #[cfg(feature = "http")]
+    #[error("could not be reached")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("is being shut down")]
+    Closed,
+}
+
+impl Failure {
+    /// The failure for a caller. Holds nothing that the server wrote: its words reach a model
+    /// only as a labelled result.
+    pub(crate) fn told(self, server: &str) -> CallError {
+        let code = match &self {
+            Self::Slow => Code::Timeout,
+            Self::Resting(_) | Self::Closed => Code::Overloaded,
+            _ => Code::Upstream,
+        };
+        let rest = if let Self::Resting(rest) = &self { Some(*rest) } else { None };
+        let mut error = CallError::new(code, format!("server `{server}` {self}"));
+        error.retry_after = rest;
+        error.with_source(self)
+    }
+}
+
+/// The members of a call's result that say how it is to be read.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow, default, rename = "resultType")]
+    result_type: Option<Cow<'a, str>>,
+    #[serde(default, rename = "isError")]
+    is_error: Option<bool>,
+}
+
+/// A call's result, freed of what only one era knows.
+pub(crate) fn neutral(result: Box<RawValue>) -> Result<ToolReply, Failure> {
+    const WRONG: Failure = Failure::Nonsense("answered with something that is no tool result");
+    const INPUT: &str = "The server asks for further input (elicitation, sampling or roots), \
+        which is not supported through this broker yet. The call did not complete.";
+
+    let text = result.get();
+    let kind: Kind<'_> = edit::read(text.as_bytes()).map_err(|_| WRONG)?;
+    let is_error = kind.is_error.unwrap_or(false);
+    match kind.result_type.as_deref() {
+        None => Ok(ToolReply { result, is_error }),
+        Some("complete") => {
+            let plain = edit::without(text, &["resultType"]).ok_or(WRONG)?.into_owned();
+            let result = RawValue::from_string(plain).map_err(|_| WRONG)?;
+            Ok(ToolReply { result, is_error })
+        }
+        Some("input_required") => Ok(ToolReply::error(INPUT)),
+        Some(_) => Err(WRONG),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ToolReply, Failure> {
+        neutral(RawValue::from_string(text.into()).unwrap())
+    }
+
+    #[test]
+    fn a_result_is_freed_of_its_era() {
+        for (result, plain, is_error) in [
+            (r#"{"content":[],"x":1.0}"#, r#"{"content":[],"x":1.0}"#, false),
+            (r#"{"resultType":"complete","x":1e2}"#, r#"{"x":1e2}"#, false),
+            (r#"{"isError":true}"#, r#"{"isError":true}"#, true),
+        ] {
+            let reply = read(result).unwrap();
+            assert_eq!((reply.result.get(), reply.is_error), (plain, is_error), "{result}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_result_is_refused() {
+        for result in [
+            "null",
+            "[]",
+            "3",
+            r#"{"resultType":"task"}"#,
+            r#"{"isError":1}"#,
+            r#"{"isError":true,"isError":false}"#,
+        ] {
+            assert!(read(result).is_err(), "{result}");
+        }
+        assert!(read(r#"{"resultType":"input_required"}"#).unwrap().is_error);
+    }
+
+    #[test]
+    fn a_modern_server_is_told_who_asks() {
+        let meta = RawValue::from_string(
+            r#"{"progressToken":1,"io.modelcontextprotocol/logLevel":"debug","mine":{"a": 1}}"#
+                .into(),
+        )
+        .unwrap();
+        let ask =
+            Ask { method: "tools/call", name: Some("t"), meta: Some(&meta), ..Ask::default() };
+        assert_eq!(ask.params(Era::Legacy), r#"{"name":"t","_meta":{"mine":{"a": 1}}}"#);
+        let modern = ask.params(Era::Modern);
+        assert!(modern.contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
+        assert!(!modern.contains("progressToken") && !modern.contains("logLevel"), "{modern}");
+    }
+}

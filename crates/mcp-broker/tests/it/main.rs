@@ -1,0 +1,12 @@
+//! The broker through the seams its users call: real streams, real peers, only the process faked.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly, as tests do")]
+
+mod calls;
+#[cfg(feature = "stdio")]
+mod child;
+mod front;
+#[cfg(feature = "http")]
+mod http;
+mod lists;
+mod peers;
+mod real;

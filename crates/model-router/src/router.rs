@@ -1,0 +1,370 @@
+//! The router: names to targets, targets to answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use doorward_core::{
+    Attempt, Audience, BoxFuture, CallError, Clock, Code, Credential, Credentials, Cx, DialectId,
+    Model, ModelCall, ModelReply, Models, Route, SystemClock,
+};
+use doorward_wire::{Destination, Dialect};
+use futures_util::StreamExt;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+
+use crate::answer::{self, Opened, Refused};
+use crate::route::{self, Alias, Target};
+use crate::transport::{Outbound, Transport};
+use crate::{Auth, Upstream};
+
+/// How much of a model list is read.
+const MODEL_LIST: usize = 4 << 20;
+
+/// Routes model calls. See the crate's example.
+pub struct Router {
+    upstreams: Vec<Arc<Upstream>>,
+    aliases: Vec<Alias>,
+    transport: Arc<dyn Transport>,
+    credentials: Arc<dyn Credentials>,
+    clock: Arc<dyn Clock>,
+    discovered: RwLock<BTreeMap<Arc<str>, Vec<String>>>,
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("upstreams", &self.upstreams)
+            .field("aliases", &self.aliases)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A router cannot be built like this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// Two upstreams have one name.
+    #[error("two upstreams are called `{0}`")]
+    SameName(Arc<str>),
+    /// An alias leads to an upstream that is not there.
+    #[error("alias `{alias}` names an unknown upstream `{upstream}`")]
+    UnknownUpstream {
+        /// The alias.
+        alias: String,
+        /// The missing upstream.
+        upstream: Arc<str>,
+    },
+    /// An alias leads nowhere.
+    #[error("alias `{0}` has no targets")]
+    NoTargets(String),
+}
+
+/// Gathers a router's parts.
+#[derive(Debug)]
+pub struct RouterBuilder {
+    router: Router,
+}
+
+impl RouterBuilder {
+    /// Adds an upstream.
+    #[must_use]
+    pub fn upstream(mut self, upstream: Upstream) -> Self {
+        self.router.upstreams.push(Arc::new(upstream));
+        self
+    }
+
+    /// Adds an alias.
+    #[must_use]
+    pub fn alias(mut self, alias: Alias) -> Self {
+        self.router.aliases.push(alias);
+        self
+    }
+
+    /// Replaces the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.router.clock = clock;
+        self
+    }
+
+    /// Checks the parts against each other.
+    ///
+    /// # Errors
+    ///
+    /// Where names collide or lead nowhere.
+    pub fn build(self) -> Result<Router, BuildError> {
+        let router = self.router;
+        for (at, upstream) in router.upstreams.iter().enumerate() {
+            if router.upstreams[..at].iter().any(|other| other.name == upstream.name) {
+                return Err(BuildError::SameName(upstream.name.clone()));
+            }
+        }
+        for alias in &router.aliases {
+            if alias.targets.is_empty() {
+                return Err(BuildError::NoTargets(alias.name.to_string()));
+            }
+            let missing = alias.targets.iter().find(|target| router.upstream(target).is_none());
+            if let Some(target) = missing {
+                return Err(BuildError::UnknownUpstream {
+                    alias: alias.name.to_string(),
+                    upstream: target.upstream.clone(),
+                });
+            }
+        }
+        Ok(router)
+    }
+}
+
+impl Router {
+    /// Starts a router over a transport, showing what `credentials` finds for each upstream.
+    pub fn builder(
+        transport: Arc<dyn Transport>,
+        credentials: Arc<dyn Credentials>,
+    ) -> RouterBuilder {
+        let router = Self {
+            upstreams: Vec::new(),
+            aliases: Vec::new(),
+            transport,
+            credentials,
+            clock: Arc::new(SystemClock),
+            discovered: RwLock::default(),
+        };
+        RouterBuilder { router }
+    }
+
+    fn upstream(&self, target: &Target) -> Option<&Arc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.name == target.upstream)
+    }
+
+    /// Tries the call's targets in order, until one answers or none is left.
+    async fn route(&self, cx: &Cx, call: ModelCall) -> Result<ModelReply, CallError> {
+        let targets = route::targets(&call.model, &self.aliases, &self.upstreams);
+        let mut route = Route { requested: call.model.clone(), ..Route::default() };
+        let mut last = None;
+        for target in &targets {
+            let began = self.clock.instant();
+            match self.attempt(cx, &call, target).await {
+                Ok((dialect, opened)) => {
+                    route.target = target.to_string();
+                    return Ok(ModelReply {
+                        dialect,
+                        streaming: opened.streaming,
+                        route: Arc::new(route),
+                        headers: opened.headers,
+                        frames: opened.frames,
+                    });
+                }
+                Err(refused) => {
+                    route.tried.push(self.failed(target, &refused, began));
+                    let another = may_differ_elsewhere(refused.error.code);
+                    last = Some(refused.error);
+                    if !another {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            let public = format!("no model `{}` here; GET /v1/models lists what there is", call.model);
+            CallError::new(Code::NotFound, public)
+        }))
+    }
+
+    fn failed(&self, target: &Target, refused: &Refused, began: Instant) -> Attempt {
+        let took = self.clock.instant().saturating_duration_since(began);
+        let error = &refused.error;
+        tracing::warn!(%target, code = error.code.as_str(), status = refused.status, "attempt failed");
+        Attempt { target: target.to_string(), code: error.code, status: refused.status, took }
+    }
+
+    async fn attempt(
+        &self,
+        cx: &Cx,
+        call: &ModelCall,
+        target: &Target,
+    ) -> Result<(DialectId, Opened), Refused> {
+        let unsent = |error| Refused { error, status: None };
+        let lost = || unsent(CallError::internal(format!("no endpoint for {target}")));
+        let upstream = self.upstream(target).ok_or_else(lost)?;
+        let client = call.raw.as_ref().map(|raw| raw.dialect);
+        let (id, uri) = upstream.endpoint(client).ok_or_else(lost)?;
+        let dialect = doorward_wire::dialect(*id).ok_or_else(lost)?;
+        let request = self.request(cx, call, target, upstream, dialect, uri).await.map_err(unsent)?;
+        let inbound = self.transport.send(request).await;
+        let inbound = inbound.map_err(|error| unsent(answer::broken(error)))?;
+        let opened = answer::open(inbound, dialect, call.stream).await?;
+        Ok((*id, opened))
+    }
+
+    async fn request(
+        &self,
+        cx: &Cx,
+        call: &ModelCall,
+        target: &Target,
+        upstream: &Upstream,
+        dialect: &'static dyn Dialect,
+        uri: &http::Uri,
+    ) -> Result<Outbound, CallError> {
+        let ask_usage = call.ask_usage && upstream.stream_usage;
+        let to = Destination { model: &target.model, ask_usage };
+        let written = dialect.write_call(call, &to).map_err(|error| {
+            CallError::new(Code::InvalidRequest, format!("{target} cannot take this: {error}"))
+        })?;
+        for dropped in &written.dropped {
+            tracing::debug!(%target, ?dropped, "left out: the target's dialect cannot carry it");
+        }
+        let mut request = Outbound::new(written.body);
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let accept = if call.stream { "text/event-stream" } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        for (name, value) in &upstream.provider.headers {
+            set(headers, name, value);
+        }
+        if let Some(raw) = call.raw.as_ref().filter(|raw| raw.dialect == dialect.id()) {
+            raw.headers.iter().for_each(|(name, value)| set(headers, name, value));
+        }
+        if let Some(trace) = &cx.trace {
+            set(headers, "traceparent", &trace.traceparent);
+            if let Some(state) = &trace.tracestate {
+                set(headers, "tracestate", state);
+            }
+        }
+        self.authorise(cx, upstream, headers).await?;
+        Ok(request)
+    }
+
+    async fn authorise(
+        &self,
+        cx: &Cx,
+        upstream: &Upstream,
+        headers: &mut http::HeaderMap,
+    ) -> Result<(), CallError> {
+        let audience = Audience::Upstream(&upstream.name);
+        let Some(credential) = self.credentials.credential(cx, audience).await? else {
+            return Ok(());
+        };
+        let (name, value) = match (&credential, upstream.provider.auth) {
+            (Credential::Key(key), Auth::Bearer) => {
+                (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", key.expose())))
+            }
+            (Credential::Key(key), Auth::XApiKey) => {
+                (HeaderName::from_static("x-api-key"), HeaderValue::try_from(key.expose()))
+            }
+            (Credential::Header { name, value }, _) => {
+                let name = HeaderName::try_from(name.as_ref()).map_err(CallError::internal)?;
+                (name, HeaderValue::try_from(value.expose()))
+            }
+        };
+        // The cause may quote the value, so it is not kept.
+        let mut value = value.map_err(|_| {
+            CallError::internal(format!("the credential for `{}` is no header value", upstream.name))
+        })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok(())
+    }
+
+    /// Asks every upstream without declared models which it has, for [`Models::models`]. An
+    /// upstream that does not tell keeps what it told before.
+    pub async fn discover(&self, cx: &Cx) {
+        for upstream in self.upstreams.iter().filter(|upstream| upstream.models.is_empty()) {
+            match self.list(cx, upstream).await {
+                Ok(models) => {
+                    let mut known = self.discovered.write().unwrap_or_else(PoisonError::into_inner);
+                    known.insert(upstream.name.clone(), models);
+                }
+                Err(error) => {
+                    tracing::debug!(upstream = %upstream.name, %error, "tells no models");
+                }
+            }
+        }
+    }
+
+    async fn list(&self, cx: &Cx, upstream: &Upstream) -> Result<Vec<String>, CallError> {
+        let mut request = Outbound::new(Bytes::new());
+        *request.uri_mut() = upstream.models_uri.clone();
+        for (name, value) in &upstream.provider.headers {
+            set(request.headers_mut(), name, value);
+        }
+        self.authorise(cx, upstream, request.headers_mut()).await?;
+        let mut inbound = self.transport.send(request).await.map_err(answer::broken)?;
+        let mut body = Vec::new();
+        while let Some(piece) = inbound.body.next().await {
+            body.extend_from_slice(&piece.map_err(answer::broken)?);
+            if body.len() > MODEL_LIST {
+                return Err(CallError::new(Code::TooLarge, "the model list is too long"));
+            }
+        }
+        let status = inbound.head.status;
+        if !status.is_success() {
+            return Err(CallError::new(Code::Upstream, format!("HTTP status {status}")));
+        }
+        let list: ModelList = serde_json::from_slice(&body).map_err(CallError::internal)?;
+        Ok(list.data.into_iter().map(|model| model.id).collect())
+    }
+}
+
+/// The part of a model list that both `OpenAI` and Anthropic have.
+#[derive(serde::Deserialize)]
+struct ModelList {
+    data: Vec<ListedModel>,
+}
+
+#[derive(serde::Deserialize)]
+struct ListedModel {
+    id: String,
+}
+
+/// Whether another target may answer where this one did not. A wrong request is wrong anywhere;
+/// a caller that left wants no answer.
+fn may_differ_elsewhere(code: Code) -> bool {
+    match code {
+        Code::Upstream
+        | Code::Overloaded
+        | Code::Timeout
+        | Code::RateLimited
+        | Code::BudgetExhausted
+        | Code::NotFound
+        | Code::Internal
+        | Code::Unauthenticated
+        | Code::Forbidden => true,
+        Code::InvalidRequest | Code::TooLarge | Code::Cancelled => false,
+    }
+}
+
+/// Sets a header, unless the text can be none.
+fn set(headers: &mut http::HeaderMap, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        headers.insert(name, value);
+    }
+}
+
+impl Models for Router {
+    fn complete<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: ModelCall,
+    ) -> BoxFuture<'a, Result<ModelReply, CallError>> {
+        Box::pin(self.route(cx, call))
+    }
+
+    fn models(&self) -> Vec<Model> {
+        let aliases = self.aliases.iter().filter(|alias| alias.name.is_exact());
+        let mut models: Vec<Model> = aliases
+            .map(|alias| Model { id: alias.name.to_string(), owner: "doorward".to_owned() })
+            .collect();
+        let known = self.discovered.read().unwrap_or_else(PoisonError::into_inner);
+        for upstream in &self.upstreams {
+            let told = known.get(&upstream.name).into_iter().flatten();
+            models.extend(upstream.models.iter().chain(told).map(|model| Model {
+                id: format!("{}/{model}", upstream.name),
+                owner: upstream.name.to_string(),
+            }));
+        }
+        models
+    }
+}

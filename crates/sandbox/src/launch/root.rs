@@ -1,0 +1,209 @@
+//! The root folder: a small file system in memory, with what is exposed bound into it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::pivot_root;
+
+use super::{Handover, INSIDE};
+use crate::Network;
+use crate::exposure::Exposure;
+
+mod seal;
+
+/// Where the host's root is kept until everything is bound.
+const HOST: &str = "/.host";
+
+/// Folders of which one exists on every machine, to build upon.
+const BASES: [&str; 5] = ["/tmp", "/run", "/mnt", "/var", "/usr"];
+
+/// Devices that give and take nothing of value.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
+/// What `/proc` shows of the machine beyond the program's own processes.
+const TELLING_FILES: [&str; 6] = [
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/sysrq-trigger",
+    "/proc/timer_list",
+    "/proc/latency_stats",
+];
+const TELLING_FOLDERS: [&str; 3] = ["/proc/acpi", "/proc/scsi", "/proc/bus"];
+
+/// A root folder that is built but not yet sealed.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// Whether there is a `/proc`, or why not.
+    pub(super) proc: Result<(), String>,
+}
+
+/// Names what was being done when it failed.
+fn doing<E: Into<io::Error>>(what: &str, path: &Path) -> impl Fn(E) -> String {
+    move |error| format!("cannot {what} `{}`: {}", path.display(), error.into())
+}
+
+/// A file system of the kernel's own.
+fn mount_fresh(kind: &str, at: &str, flags: MsFlags, data: &str) -> Result<(), String> {
+    mount(Some(kind), at, Some(kind), flags, Some(data)).map_err(doing("mount", Path::new(at)))
+}
+
+impl Root {
+    /// Enters a mount namespace with a root folder that holds what is exposed.
+    pub(super) fn build(order: &Handover) -> Result<Self, String> {
+        let root = Path::new("/");
+        unshare(CloneFlags::CLONE_NEWNS).map_err(|error| error.to_string())?;
+        let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, root, None::<&str>, flags, None::<&str>)
+            .map_err(doing("separate", root))?;
+        enter_empty()?;
+        let proc = kernel_folders()?;
+        scratch(order)?;
+        expose(&order.exposure)?;
+        settings(order.network).map_err(doing("write", Path::new("/etc")))?;
+        // Relative paths mean the same as outside, whatever of them exists.
+        folder(&order.cwd)?;
+        Ok(Self { proc })
+    }
+
+    /// Lets go of the host's root, and makes the new one read-only as far as it is.
+    pub(super) fn seal(self, exposure: &Exposure) -> Result<(), String> {
+        seal::seal(exposure, self.proc.is_ok())
+    }
+}
+
+/// Moves to an empty root, with the host's below it.
+fn enter_empty() -> Result<(), String> {
+    let base = BASES.into_iter().find(|base| Path::new(base).is_dir()).unwrap_or("/");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount_fresh("tmpfs", base, flags, "mode=755,size=16m")?;
+    let at = Path::new(base);
+    let host = at.join(HOST.trim_start_matches('/'));
+    fs::create_dir(&host).map_err(doing("create", &host))?;
+    pivot_root(at, &host).map_err(doing("move to", at))?;
+    std::env::set_current_dir("/").map_err(doing("enter", Path::new("/")))
+}
+
+/// `/dev` and `/proc`. A machine that allows no fresh `/proc` (a container in a container) gets an
+/// empty one, and the reason back.
+fn kernel_folders() -> Result<Result<(), String>, String> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    folder(Path::new("/dev"))?;
+    mount_fresh("tmpfs", "/dev", flags, "mode=755,size=64k")?;
+    for device in DEVICES {
+        let at = Path::new("/dev").join(device);
+        File::create(&at).map_err(doing("create", &at))?;
+        bind(&Path::new(HOST).join("dev").join(device), &at)?;
+    }
+    for (link, target) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
+        let at = Path::new("/dev").join(link);
+        symlink(format!("/proc/self/fd{target}"), &at).map_err(doing("link", &at))?;
+    }
+    folder(Path::new("/dev/shm"))?;
+    let flags = flags | MsFlags::MS_NODEV;
+    mount_fresh("tmpfs", "/dev/shm", flags, "mode=1777,size=64m")?;
+    folder(Path::new("/proc"))?;
+    let proc = mount_fresh("proc", "/proc", flags, "");
+    if proc.is_ok() {
+        veil()?;
+    }
+    Ok(proc)
+}
+
+/// Covers what `/proc` tells of the machine.
+fn veil() -> Result<(), String> {
+    for file in TELLING_FILES.into_iter().map(Path::new).filter(|path| path.exists()) {
+        bind(&Path::new(HOST).join("dev/null"), file)?;
+    }
+    for folder in TELLING_FOLDERS.into_iter().filter(|path| Path::new(path).exists()) {
+        mount_fresh("tmpfs", folder, MsFlags::MS_RDONLY, "mode=000,size=4k")?;
+    }
+    Ok(())
+}
+
+/// A `/tmp` of its own.
+fn scratch(order: &Handover) -> Result<(), String> {
+    folder(Path::new("/tmp"))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount_fresh("tmpfs", "/tmp", flags, &format!("mode=1777,size={}", order.limits.scratch))?;
+    let home = Path::new("/tmp/home");
+    DirBuilder::new().mode(0o700).create(home).map_err(doing("create", home))?;
+    if let Some((user, group)) = order.user {
+        chown(home, Some(user), Some(group)).map_err(doing("give away", home))?;
+    }
+    let other = Path::new("/var/tmp");
+    if !order.exposure.binds.keys().any(|path| path.starts_with(other)) {
+        folder(Path::new("/var"))?;
+        symlink("/tmp", other).map_err(doing("link", other))?;
+    }
+    Ok(())
+}
+
+/// Binds what is exposed, folders before what is in them.
+fn expose(exposure: &Exposure) -> Result<(), String> {
+    for (path, bound) in &exposure.binds {
+        let above = path.ancestors().skip(1).find_map(|above| exposure.binds.get(above));
+        if above.is_some_and(|above| above.write == bound.write) {
+            continue;
+        }
+        let source = Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path));
+        let kind = fs::symlink_metadata(&source).map_err(doing("find", path))?;
+        if kind.is_dir() {
+            folder(path)?;
+        } else if !path.exists() {
+            path.parent().map_or(Ok(()), folder)?;
+            File::create(path).map_err(doing("create", path))?;
+        }
+        bind(&source, path)?;
+    }
+    for (link, target) in &exposure.links {
+        if fs::symlink_metadata(link).is_err() {
+            link.parent().map_or(Ok(()), folder)?;
+            symlink(target, link).map_err(doing("link", link))?;
+        }
+    }
+    Ok(())
+}
+
+/// Who and where the program is, told without the host's files.
+fn settings(network: Network) -> io::Result<()> {
+    let etc = Path::new("/etc");
+    fs::create_dir_all(etc)?;
+    let users = format!(
+        "root:x:0:0:root:/:/bin/false\nsandbox:x:{INSIDE}:{INSIDE}:sandbox:/tmp/home:/bin/sh\n\
+         nobody:x:65534:65534:nobody:/:/bin/false\n"
+    );
+    fs::write(etc.join("passwd"), users)?;
+    fs::write(etc.join("group"), format!("root:x:0:\nsandbox:x:{INSIDE}:\nnogroup:x:65534:\n"))?;
+    fs::write(etc.join("hostname"), "sandbox\n")?;
+    if network == Network::None {
+        fs::write(etc.join("hosts"), "127.0.0.1 localhost sandbox\n::1 localhost\n")?;
+    }
+    Ok(())
+}
+
+/// A folder with all above it. One that is there, or is part of what is exposed, stays as it is.
+fn folder(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path).map_err(doing("create", path))
+}
+
+fn bind(source: &Path, target: &Path) -> Result<(), String> {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    let outside = || PathBuf::from("/").join(source.strip_prefix(HOST).unwrap_or(source));
+    mount(Some(source), target, None::<&str>, flags, None::<&str>)
+        .map_err(|error| doing("expose", &outside())(error))
+}
+
+/// Removes the host's root from the namespace.
+fn leave_host() -> Result<(), String> {
+    let host = Path::new(HOST);
+    umount2(host, MntFlags::MNT_DETACH).map_err(doing("leave", host))?;
+    fs::remove_dir(host).map_err(doing("remove", host))
+}

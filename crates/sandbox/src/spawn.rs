@@ -1,0 +1,89 @@
+//! The boundary: what a sandbox does, and why it may refuse.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::{Child, Spec};
+
+/// Starts programs it does not trust.
+pub trait Sandbox: Send + Sync + fmt::Debug {
+    /// Starts the program. Blocks until it runs or is refused, which takes milliseconds; must be
+    /// called within a tokio runtime, which then watches the child.
+    ///
+    /// # Errors
+    ///
+    /// A [`SpawnError`] where the program cannot be run as the spec asks.
+    fn spawn(&self, spec: &Spec) -> Result<Child, SpawnError>;
+
+    /// What stands between a program and this machine, and whether it holds here.
+    fn layers(&self) -> Vec<Layer>;
+}
+
+/// One mechanism of isolation on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether it is in force.
+    pub holds: bool,
+    /// What it does, or why it is missing.
+    pub detail: String,
+}
+
+/// Why a program was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The spec names no program.
+    #[error("the command is empty")]
+    EmptyCommand,
+    /// No such program.
+    #[error("command not found: `{command}`")]
+    NotFound {
+        /// As the spec names it.
+        command: String,
+    },
+    /// The program is there but did not start.
+    #[error("`{command}` could not be run: {reason}")]
+    Exec {
+        /// As the spec names it.
+        command: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// A path of the spec cannot be used.
+    #[error("path `{}` cannot be used: {reason}", path.display())]
+    Path {
+        /// As the spec names it.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A mechanism of isolation does not hold on this machine, and may not be left out.
+    #[error("the sandbox cannot be built: {layer} is missing: {reason}")]
+    Layer {
+        /// The [`Layer::name`].
+        layer: String,
+        /// Why it is missing.
+        reason: String,
+    },
+    /// The launcher stage itself could not be started.
+    #[error("the launcher `{}` could not be started", path.display())]
+    Launcher {
+        /// The program that was to be the launcher.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The launcher said nothing: the program does not call [`launch::run`](crate::launch::run)
+    /// first thing, or died.
+    #[error("the launcher `{}` did not answer: {reason}", path.display())]
+    Silent {
+        /// The program that was to be the launcher.
+        path: PathBuf,
+        /// What was seen instead.
+        reason: String,
+    },
+}

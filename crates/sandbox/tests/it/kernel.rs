@@ -1,0 +1,95 @@
+//! Ways out by system calls.
+
+use crate::{has, python, run, shell};
+
+/// Makes one system call and tells its error number.
+const CALL: &str = "
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+number, *arguments = [int(word, 0) for word in sys.argv[1].split()]
+result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) for a in arguments])
+print(ctypes.get_errno() if result < 0 else 'DONE')
+";
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn what_could_be_used_against_the_machine_is_refused() {
+    if !has("python3") {
+        return;
+    }
+    let calls = [
+        ("ptrace", "101 16 1 0 0"),
+        ("ptrace traceme", "101 0 0 0 0"),
+        ("mount", "165 0 0 0 0 0"),
+        ("umount", "166 0 0"),
+        ("pivot_root", "155 0 0"),
+        ("chroot", "161 0"),
+        ("unshare user", "272 0x10000000"),
+        ("unshare mount", "272 0x20000"),
+        ("setns", "308 0 0"),
+        ("clone with user namespace", "56 0x10000011 0 0 0 0"),
+        ("clone with mount namespace", "56 0x20011 0 0 0 0"),
+        ("clone with net namespace", "56 0x40000011 0 0 0 0"),
+        ("process_vm_readv", "310 1 0 0 0 0 0"),
+        ("process_vm_writev", "311 1 0 0 0 0 0"),
+        ("kexec_load", "246 0 0 0 0"),
+        ("init_module", "175 0 0 0"),
+        ("finit_module", "313 0 0 0"),
+        ("bpf", "321 0 0 0"),
+        ("perf_event_open", "298 0 0 0 0 0"),
+        ("userfaultfd", "323 0"),
+        ("keyctl", "250 0 0 0 0 0"),
+        ("add_key", "248 0 0 0 0 0"),
+        ("request_key", "249 0 0 0 0"),
+        ("io_uring_setup", "425 1 0"),
+        ("open_by_handle_at", "304 0 0 0"),
+        ("name_to_handle_at", "303 0 0 0 0 0"),
+        ("reboot", "169 0 0 0 0"),
+        ("swapon", "167 0 0"),
+        ("settimeofday", "164 0 0"),
+        ("clock_settime", "227 0 0"),
+        ("sethostname", "170 0 0"),
+        ("pidfd_getfd", "438 0 0 0"),
+        ("open_tree", "428 0 0 0"),
+        ("fsopen", "430 0 0"),
+        ("mount_setattr", "442 0 0 0 0 0"),
+        ("fanotify_init", "300 0 0"),
+        ("personality", "135 0x0040000"),
+        ("socket netlink", "41 16 3 0"),
+        ("socket packet", "41 17 3 0"),
+        ("socket vsock", "41 40 1 0"),
+        ("socket alg", "41 38 5 0"),
+        ("socket raw", "41 2 3 1"),
+        ("ioctl TIOCSTI", "16 0 0x5412 0"),
+        ("ioctl TIOCSTI with high bits", "16 0 0x100005412 0"),
+    ];
+    for (name, call) in calls {
+        let ended = run(&python(CALL, call)).await;
+        assert_eq!(ended.out.trim(), "1", "{name}: {ended:?}");
+    }
+    // What is unknown does not exist: clone3, x32 calls, numbers of a later kernel.
+    for (name, call) in
+        [("clone3", "435 0 0"), ("x32 ptrace", "0x40000209 0 0 0 0"), ("later", "9999")]
+    {
+        let ended = run(&python(CALL, call)).await;
+        assert_eq!(ended.out.trim(), "38", "{name}: {ended:?}");
+    }
+    let ended = run(&python(CALL, "39")).await;
+    assert_eq!(ended.out.trim(), "DONE", "getpid: {ended:?}");
+}
+
+#[tokio::test]
+async fn it_has_no_rights_and_gains_none() {
+    let ended = shell("grep -E '^(Cap|NoNewPrivs|Seccomp)' /proc/self/status; id -u").await;
+    for line in ended.out.lines().filter(|line| line.starts_with("Cap")) {
+        assert!(line.ends_with("0000000000000000"), "{ended:?}");
+    }
+    assert!(ended.out.contains("NoNewPrivs:\t1") && ended.out.contains("Seccomp:\t2"), "{ended:?}");
+    assert!(ended.out.ends_with("1000\n"), "{ended:?}");
+    for command in
+        ["unshare -Ur id", "mount -t tmpfs x /tmp", "su -c id", "chroot /tmp /bin/true", "dmesg"]
+    {
+        let ended = shell(&format!("{command} && echo DONE")).await;
+        assert!(!ended.out.contains("DONE"), "{command}: {ended:?}");
+    }
+}

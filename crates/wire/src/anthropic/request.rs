@@ -1,0 +1,193 @@
+//! A client's request into the common form.
+
+use bytes::Bytes;
+use doorward_core::{ModelCall, Params, RawCall, ResponseFormat, ToolChoice, ToolDef};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{ID, history};
+use crate::ReadError;
+use crate::json::{Members, Source, Text, Whole, texts};
+
+/// Every field the common form knows.
+const KNOWN: &[&str] = &[
+    "model",
+    "messages",
+    "system",
+    "max_tokens",
+    "metadata",
+    "stop_sequences",
+    "stream",
+    "temperature",
+    "top_k",
+    "top_p",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+];
+
+type Extra = Vec<(String, Box<RawValue>)>;
+
+pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
+    let source = Source::new(body)?;
+    let mut members = source.members()?;
+    let name = members.need("model", "a string")?;
+    let model = source.read::<Text<'_>>(name)?.into_string();
+    let span = source.span(name.get());
+    let messages = history::read(source, &mut members)?;
+    let mut params = Params::default();
+    let mut extra = Vec::new();
+    let tool_choice = read_tool_choice(source, &mut members, &mut params)?;
+    let tools = members.read::<Vec<&RawValue>>("tools")?.unwrap_or_default();
+    let tools =
+        tools.into_iter().map(|value| read_tool(source, value)).collect::<Result<_, _>>()?;
+    let stream = members.read("stream")?.unwrap_or(false);
+    read_params(source, &mut members, &mut params, &mut extra)?;
+    extra.extend(members.rest(KNOWN)?);
+    Ok(ModelCall {
+        model,
+        messages,
+        tools,
+        tool_choice,
+        params,
+        stream,
+        stream_usage: true,
+        ask_usage: false,
+        extra,
+        raw: Some(RawCall { dialect: ID, model: span, body: body.clone(), headers: Vec::new() }),
+    })
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    user_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Thinking<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    budget_tokens: Option<Whole>,
+}
+
+#[derive(Deserialize)]
+struct OutputConfig<'a> {
+    #[serde(borrow)]
+    effort: Option<Text<'a>>,
+    #[serde(borrow)]
+    format: Option<Format<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Format<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+}
+
+/// Reads sampling and limits; what has no place among them goes to `extra`.
+fn read_params<'a>(
+    source: Source<'a>,
+    members: &mut Members<'a>,
+    params: &mut Params,
+    extra: &mut Extra,
+) -> Result<(), ReadError> {
+    params.max_tokens = members.read::<Whole>("max_tokens")?.map(|Whole(n)| n);
+    params.temperature = members.read("temperature")?;
+    params.top_p = members.read("top_p")?;
+    params.top_k = members.read::<Whole>("top_k")?.map(|Whole(n)| n);
+    if let Some(stops) = members.take("stop_sequences") {
+        params.stop = texts(source, stops)?;
+    }
+    if let Some(metadata) = members.read::<Metadata<'_>>("metadata")? {
+        params.user = metadata.user_id.map(Text::into_string);
+    }
+    if let Some(value) = members.take("thinking") {
+        let thinking = source.read::<Thinking<'a>>(value)?;
+        match (thinking.kind.as_str(), thinking.budget_tokens) {
+            ("enabled", Some(Whole(budget))) => params.thinking_budget = Some(budget),
+            // Adaptive or disabled: the model's own default elsewhere.
+            _ => extra.push(("thinking".to_owned(), value.to_owned())),
+        }
+    }
+    if let Some(value) = members.take("output_config") {
+        let config = source.read::<OutputConfig<'a>>(value)?;
+        params.reasoning_effort = config.effort.map(Text::into_string);
+        match config.format.map(|format| (format.kind, format.schema)) {
+            Some((kind, Some(schema))) if kind.as_str() == "json_schema" => {
+                params.response_format = Some(ResponseFormat::JsonSchema {
+                    name: "answer".to_owned(),
+                    schema: schema.to_owned(),
+                    strict: Some(true),
+                });
+            }
+            Some(_) => return Err(source.wrong(value, "expected a `format` of type `json_schema`")),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct ChoiceIn<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    disable_parallel_tool_use: Option<bool>,
+}
+
+fn read_tool_choice<'a>(
+    source: Source<'a>,
+    members: &mut Members<'a>,
+    params: &mut Params,
+) -> Result<ToolChoice, ReadError> {
+    let Some(value) = members.take("tool_choice") else { return Ok(ToolChoice::Unset) };
+    let choice = source.read::<ChoiceIn<'a>>(value)?;
+    params.parallel_tools = choice.disable_parallel_tool_use.map(|disabled| !disabled);
+    match (choice.kind.as_str(), choice.name) {
+        ("auto", _) => Ok(ToolChoice::Auto),
+        ("any", _) => Ok(ToolChoice::Required),
+        ("none", _) => Ok(ToolChoice::None),
+        ("tool", Some(name)) => Ok(ToolChoice::Tool(name.into_string())),
+        _ => Err(source.wrong(value, "expected a `type` of `auto`, `any`, `none` or `tool`")),
+    }
+}
+
+#[derive(Deserialize)]
+struct ToolIn<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    input_schema: Option<&'a RawValue>,
+    strict: Option<bool>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+fn read_tool<'a>(source: Source<'a>, value: &'a RawValue) -> Result<ToolDef, ReadError> {
+    let tool = source.read::<ToolIn<'a>>(value)?;
+    let kind = tool.kind.unwrap_or_default();
+    let is_plain = matches!(kind.as_str(), "" | "custom");
+    let name = match tool.name {
+        Some(name) => name,
+        None if is_plain => return Err(source.wrong(value, "missing field `name`")),
+        None => kind,
+    };
+    Ok(ToolDef {
+        name: name.into_string(),
+        description: tool.description.map(Text::into_string),
+        schema: tool.input_schema.map(RawValue::to_owned),
+        strict: tool.strict,
+        cache_control: tool.cache_control.map(RawValue::to_owned),
+        opaque: (!is_plain).then(|| value.to_owned()),
+        hidden: false,
+    })
+}

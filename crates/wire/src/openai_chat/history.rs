@@ -1,0 +1,292 @@
+//! A client's messages into the common form.
+
+use doorward_core::{
+    Body, DialectId, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, ToolResult,
+    ToolUse,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::ID;
+use crate::ReadError;
+use crate::emit::escape;
+use crate::json::{Content, Members, Source, Text, data_url, opaque, raw};
+
+#[derive(Deserialize)]
+struct MessageIn<'a> {
+    #[serde(borrow)]
+    role: Text<'a>,
+    #[serde(borrow, default)]
+    content: Content<'a>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<CallIn<'a>>>,
+    #[serde(borrow)]
+    tool_call_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    reasoning_content: Option<Text<'a>>,
+    #[serde(borrow)]
+    reasoning: Option<Text<'a>>,
+    #[serde(borrow)]
+    reasoning_details: Option<Vec<ThoughtIn<'a>>>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct CallIn<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow)]
+    function: Option<CalledIn<'a>>,
+    #[serde(borrow)]
+    custom: Option<CustomCalledIn<'a>>,
+}
+
+#[derive(Deserialize)]
+struct CalledIn<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct CustomCalledIn<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    input: Text<'a>,
+}
+
+/// `OpenRouter`'s shape of reasoning that can be sent back.
+#[derive(Deserialize)]
+struct ThoughtIn<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    signature: Option<Text<'a>>,
+    #[serde(borrow)]
+    data: Option<Text<'a>>,
+    #[serde(borrow)]
+    format: Option<Text<'a>>,
+}
+
+pub(super) fn read<'a>(
+    source: Source<'a>,
+    members: &mut Members<'a>,
+) -> Result<Vec<Message>, ReadError> {
+    let value = members.need("messages", "an array of messages")?;
+    let list = source.read::<Vec<MessageIn<'a>>>(value)?;
+    let mut messages = Vec::with_capacity(list.len());
+    for (at, message) in list.into_iter().enumerate() {
+        messages.push(read_message(source, at, message)?);
+    }
+    Ok(messages)
+}
+
+fn read_message<'a>(
+    source: Source<'a>,
+    at: usize,
+    message: MessageIn<'a>,
+) -> Result<Message, ReadError> {
+    let wrong = |field: &str, problem: &'static str| {
+        ReadError::field(format!("messages[{at}].{field}"), problem)
+    };
+    let role = match message.role.as_str() {
+        "system" => Role::System,
+        "developer" => Role::Developer,
+        "user" => Role::User,
+        "assistant" => return read_assistant(source, at, message),
+        "tool" => {
+            let id = message.tool_call_id.ok_or_else(|| wrong("tool_call_id", "missing"))?;
+            let result = ToolResult {
+                id: id.into_string(),
+                name: message.name.map(Text::into_string),
+                content: read_content(source, message.content)?,
+                is_error: false,
+            };
+            let mut part = Part::from(Body::ToolResult(result));
+            part.cache_control = message.cache_control.map(RawValue::to_owned);
+            return Ok(Message { role: Role::User, parts: vec![part], name: None });
+        }
+        _ => {
+            let expected = "expected `system`, `developer`, `user`, `assistant` or `tool`";
+            return Err(wrong("role", expected));
+        }
+    };
+    let mut parts = read_content(source, message.content)?;
+    if let (Some(mark), Some(last)) = (message.cache_control, parts.last_mut()) {
+        last.cache_control.get_or_insert_with(|| mark.to_owned());
+    }
+    Ok(Message { role, parts, name: message.name.map(Text::into_string) })
+}
+
+fn read_assistant<'a>(
+    source: Source<'a>,
+    at: usize,
+    message: MessageIn<'a>,
+) -> Result<Message, ReadError> {
+    if message.function_call.is_some() {
+        let path = format!("messages[{at}].function_call");
+        return Err(ReadError::field(path, "no longer supported, use `tool_calls`"));
+    }
+    let mut parts = Vec::new();
+    match message.reasoning_details {
+        Some(thoughts) if !thoughts.is_empty() => parts.extend(thoughts.into_iter().map(thought)),
+        _ => {
+            let shown = message.reasoning_content.or(message.reasoning).map(Text::into_string);
+            if let Some(text) = shown.filter(|text| !text.is_empty()) {
+                let thought = Reasoning { text, issuer: Some(ID), ..Reasoning::default() };
+                parts.push(Body::Reasoning(thought).into());
+            }
+        }
+    }
+    parts.extend(read_content(source, message.content)?);
+    if let Some(refusal) = message.refusal {
+        parts.push(Body::Refusal(refusal.into_string()).into());
+    }
+    if let Some(audio) = message.audio {
+        parts.push(opaque(ID, &raw(format!(r#"{{"audio":{}}}"#, audio.get()))));
+    }
+    for (nth, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
+        let (name, arguments) = match (call.function, call.custom) {
+            (Some(called), _) => (called.name, called.arguments.unwrap_or_default().into_string()),
+            (None, Some(called)) => {
+                (called.name, format!(r#"{{"input":"{}"}}"#, escape(called.input.as_str())))
+            }
+            (None, None) => {
+                let path = format!("messages[{at}].tool_calls[{nth}].function");
+                return Err(ReadError::field(path, "missing"));
+            }
+        };
+        let (id, name) = (call.id.into_string(), name.into_string());
+        parts.push(Body::ToolUse(ToolUse { id, name, arguments }).into());
+    }
+    Ok(Message { role: Role::Assistant, parts, name: message.name.map(Text::into_string) })
+}
+
+fn thought(thought: ThoughtIn<'_>) -> Part {
+    let anthropic = thought.format.is_some_and(|format| format.as_str().starts_with("anthropic"));
+    let issuer = Some(if anthropic { DialectId::ANTHROPIC_MESSAGES } else { ID });
+    let redacted = thought
+        .data
+        .map(Text::into_string)
+        .filter(|_| thought.kind.as_str() == "reasoning.encrypted");
+    let text = thought.text.map(Text::into_string).unwrap_or_default();
+    let signature = thought.signature.map(Text::into_string);
+    Body::Reasoning(Reasoning { text, signature, redacted, issuer }).into()
+}
+
+#[derive(Deserialize)]
+struct PieceIn<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    image_url: Option<ImageIn<'a>>,
+    #[serde(borrow)]
+    input_audio: Option<AudioIn<'a>>,
+    #[serde(borrow)]
+    file: Option<FileIn<'a>>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ImageIn<'a> {
+    #[serde(borrow)]
+    url: Text<'a>,
+    #[serde(borrow)]
+    detail: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct AudioIn<'a> {
+    #[serde(borrow)]
+    data: Text<'a>,
+    #[serde(borrow)]
+    format: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct FileIn<'a> {
+    #[serde(borrow)]
+    file_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    file_data: Option<Text<'a>>,
+    #[serde(borrow)]
+    filename: Option<Text<'a>>,
+}
+
+fn read_content<'a>(source: Source<'a>, content: Content<'a>) -> Result<Vec<Part>, ReadError> {
+    match content {
+        Content::Nothing => Ok(Vec::new()),
+        Content::Text(text) if text.is_empty() => Ok(Vec::new()),
+        Content::Text(text) => Ok(vec![Part::text(text)]),
+        Content::Pieces(pieces) => {
+            pieces.into_iter().map(|value| read_piece(source, value)).collect()
+        }
+    }
+}
+
+fn read_piece<'a>(source: Source<'a>, value: &'a RawValue) -> Result<Part, ReadError> {
+    let piece = source.read::<PieceIn<'a>>(value)?;
+    let missing = |field: &str| source.wrong(value, format!("missing field `{field}`"));
+    let body = match piece.kind.as_str() {
+        "text" => Body::Text(piece.text.ok_or_else(|| missing("text"))?.into_string()),
+        "refusal" => Body::Refusal(piece.refusal.ok_or_else(|| missing("refusal"))?.into_string()),
+        "image_url" => Body::Media(image(piece.image_url.ok_or_else(|| missing("image_url"))?)),
+        "input_audio" => {
+            let audio = piece.input_audio.ok_or_else(|| missing("input_audio"))?;
+            let media_type = format!("audio/{}", audio.format.as_str());
+            let source = MediaSource::Base64 { media_type, data: audio.data.into_string() };
+            Body::Media(Media { kind: MediaKind::Audio, source, name: None, detail: None })
+        }
+        "file" => match file(piece.file.ok_or_else(|| missing("file"))?) {
+            Some(media) => Body::Media(media),
+            None => return Ok(opaque(ID, value)),
+        },
+        _ => return Ok(opaque(ID, value)),
+    };
+    Ok(Part { body, cache_control: piece.cache_control.map(RawValue::to_owned) })
+}
+
+fn image(image: ImageIn<'_>) -> Media {
+    let source = match data_url(image.url.as_str()) {
+        Some((media_type, data)) => {
+            MediaSource::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+        }
+        None => MediaSource::Url(image.url.into_string()),
+    };
+    let detail = image.detail.map(Text::into_string);
+    Media { kind: MediaKind::Image, source, name: None, detail }
+}
+
+fn file(file: FileIn<'_>) -> Option<Media> {
+    let source = match (file.file_id, file.file_data) {
+        (Some(id), _) => MediaSource::FileId(id.into_string()),
+        (None, Some(data)) => match data_url(data.as_str()) {
+            Some((media_type, data)) => {
+                MediaSource::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+            }
+            None if data.as_str().starts_with("https://") => MediaSource::Url(data.into_string()),
+            None => return None,
+        },
+        (None, None) => return None,
+    };
+    let name = file.filename.map(Text::into_string);
+    Some(Media { kind: MediaKind::File, source, name, detail: None })
+}

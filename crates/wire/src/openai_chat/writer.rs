@@ -1,0 +1,438 @@
+//! Events into a client's chunks, or one whole answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{Bytes, BytesMut};
+use doorward_core::{CallError, Finish, Frame, ModelEvent, Usage};
+
+use super::chunk::{Bare, Indexes};
+use super::{finish_word, write_error};
+use crate::answer::{Answer, Bodies, Choice, Collected, Piece, cut, told};
+use crate::emit::{self, Object};
+use crate::sse::Event;
+use crate::{Writer, WriterOptions};
+
+pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
+    if options.streaming {
+        Box::new(Streaming { options, ..Streaming::default() })
+    } else {
+        let error = |error: &CallError, out: &mut BytesMut| {
+            emit::object(out, |body| write_error(body, error));
+        };
+        Box::new(Collected::new(options, Bodies { answer: write_answer, error }))
+    }
+}
+
+/// Writes chunks. Chunks of the same dialect go through as they came, and are followed closely
+/// enough that a chunk made here can stand among them.
+#[derive(Debug, Default)]
+struct Streaming {
+    options: WriterOptions,
+    id: String,
+    model: String,
+    created: Option<i64>,
+    /// Each answer that began, and whether it finished.
+    choices: BTreeMap<u32, bool>,
+    /// The wire index of each call that was made here, and the answer it is of.
+    calls: BTreeMap<u32, (u32, u64)>,
+    /// Indexes in use, by answer.
+    used: BTreeSet<(u32, u64)>,
+    any_call: BTreeSet<u32>,
+    /// The thought since the last signature.
+    thought: String,
+    usage: Option<Usage>,
+    usage_sent: bool,
+    ended: bool,
+}
+
+impl Writer for Streaming {
+    fn write(&mut self, frame: &Frame, out: &mut BytesMut) {
+        if self.ended {
+            return;
+        }
+        match &frame.raw {
+            Some(raw) if self.options.same_dialect && !self.concerns_own_call(frame) => {
+                self.forward(frame, raw, out);
+            }
+            _ => frame.events.iter().for_each(|event| self.tell(event, out)),
+        }
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) {
+        if !self.ended {
+            self.error(&cut(), out);
+        }
+    }
+
+    fn error(&mut self, error: &CallError, out: &mut BytesMut) {
+        if !std::mem::replace(&mut self.ended, true) {
+            emit::sse(out, None, |body| write_error(body, error));
+        }
+    }
+}
+
+impl Streaming {
+    /// Whether the frame goes on with a call that was made here: its bytes would not fit then.
+    fn concerns_own_call(&self, frame: &Frame) -> bool {
+        !self.calls.is_empty()
+            && frame.events.iter().any(
+                |event| matches!(event, ModelEvent::ToolDelta { call, .. } if self.calls.contains_key(call)),
+            )
+    }
+
+    fn forward(&mut self, frame: &Frame, raw: &Bytes, out: &mut BytesMut) {
+        let only_usage = matches!(frame.events[..], [ModelEvent::Usage(_)]);
+        if only_usage && self.options.strip_usage && has_no_choices(raw) {
+            self.follow(frame, raw);
+            self.usage_sent = false;
+            return;
+        }
+        out.extend_from_slice(raw);
+        self.follow(frame, raw);
+    }
+
+    /// Keeps track of what a forwarded frame said.
+    fn follow(&mut self, frame: &Frame, raw: &Bytes) {
+        for event in &frame.events {
+            match event {
+                ModelEvent::Start { id, model, created, .. } => {
+                    self.start(id, model, *created);
+                    self.choices.entry(0).or_insert(false);
+                }
+                ModelEvent::Text { choice, .. }
+                | ModelEvent::Refusal { choice, .. }
+                | ModelEvent::Reasoning { choice, .. } => {
+                    self.choices.entry(*choice).or_insert(false);
+                }
+                ModelEvent::ToolStart { choice, .. } => {
+                    self.choices.entry(*choice).or_insert(false);
+                    self.any_call.insert(*choice);
+                    for index in indexes(raw) {
+                        self.used.insert((*choice, index));
+                    }
+                }
+                ModelEvent::Finish { choice, .. } => drop(self.choices.insert(*choice, true)),
+                ModelEvent::Usage(usage) => {
+                    (self.usage, self.usage_sent) = (Some(*usage), true);
+                }
+                ModelEvent::Error { .. } | ModelEvent::Done => self.ended = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn start(&mut self, id: &str, model: &str, created: Option<i64>) {
+        id.clone_into(&mut self.id);
+        model.clone_into(&mut self.model);
+        self.created = created;
+    }
+
+    /// Writes a chunk with what `fill` puts after its head.
+    fn chunk(&self, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
+        let (id, model) = if self.options.same_dialect && !self.id.is_empty() {
+            (self.id.as_str(), self.model.as_str())
+        } else {
+            told(&self.options, &self.id, &self.model)
+        };
+        let created = self.created.unwrap_or(self.options.created);
+        emit::sse(out, None, |body| {
+            body.str("id", id);
+            body.str("object", "chat.completion.chunk");
+            body.value("created", created);
+            body.str("model", model);
+            fill(body);
+        });
+    }
+
+    fn delta(&mut self, choice: u32, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
+        self.begin(choice, out);
+        self.chunk(out, |body| write_choice(body, choice, None, fill));
+    }
+
+    /// The opening chunk of an answer: the role alone.
+    fn begin(&mut self, choice: u32, out: &mut BytesMut) {
+        if self.choices.contains_key(&choice) {
+            return;
+        }
+        self.choices.insert(choice, false);
+        self.chunk(out, |body| {
+            write_choice(body, choice, None, |delta| {
+                delta.str("role", "assistant");
+                delta.str("content", "");
+            });
+        });
+    }
+
+    fn tell(&mut self, event: &ModelEvent, out: &mut BytesMut) {
+        if self.ended {
+            return;
+        }
+        match event {
+            ModelEvent::Start { id, model, created, usage } => {
+                self.start(id, model, *created);
+                self.usage = usage.or(self.usage);
+                self.begin(0, out);
+            }
+            ModelEvent::Text { choice, text } => {
+                self.delta(*choice, out, |delta| delta.str("content", text));
+            }
+            ModelEvent::Refusal { choice, text } => {
+                self.delta(*choice, out, |delta| delta.str("refusal", text));
+            }
+            ModelEvent::Reasoning { choice, text } => {
+                self.thought.push_str(text);
+                self.delta(*choice, out, |delta| delta.str("reasoning_content", text));
+            }
+            ModelEvent::ReasoningSignature { signature } => {
+                let thought = std::mem::take(&mut self.thought);
+                self.delta(0, out, |delta| {
+                    delta.array("reasoning_details", |list| {
+                        list.object(|item| signed(item, &thought, Some(signature)));
+                    });
+                });
+            }
+            ModelEvent::RedactedReasoning { data } => {
+                self.delta(0, out, |delta| {
+                    delta.array("reasoning_details", |list| {
+                        list.object(|item| redacted(item, data));
+                    });
+                });
+            }
+            ModelEvent::ToolStart { call, choice, id, name } => {
+                let index = self.index(*call, *choice);
+                self.call(*choice, index, out, |item| {
+                    item.str("id", id);
+                    item.str("type", "function");
+                    item.object("function", |function| {
+                        function.str("name", name);
+                        function.str("arguments", "");
+                    });
+                });
+            }
+            ModelEvent::ToolDelta { call, json } => {
+                if let Some((choice, index)) = self.calls.get(call).copied() {
+                    self.call(choice, index, out, |item| {
+                        item.object("function", |function| function.str("arguments", json));
+                    });
+                }
+            }
+            ModelEvent::ToolEnd { .. } => {}
+            ModelEvent::Usage(usage) => (self.usage, self.usage_sent) = (Some(*usage), false),
+            ModelEvent::Finish { choice, reason, native } => {
+                self.finished(*choice, finish_word(*reason, native), out);
+            }
+            ModelEvent::Error { code, message } => {
+                self.error(&CallError::new(*code, message.clone()), out);
+            }
+            ModelEvent::Done => self.done(out),
+        }
+    }
+
+    /// The wire index for a call made here: its number, unless that is taken.
+    fn index(&mut self, call: u32, choice: u32) -> u64 {
+        let mut of_choice = self.used.range((choice, 0)..=(choice, u64::MAX));
+        let next = of_choice.next_back().map_or(0, |(_, index)| index.saturating_add(1));
+        self.used.insert((choice, next));
+        self.calls.insert(call, (choice, next));
+        self.any_call.insert(choice);
+        next
+    }
+
+    fn call(
+        &mut self,
+        choice: u32,
+        index: u64,
+        out: &mut BytesMut,
+        fill: impl FnOnce(&mut Object<'_>),
+    ) {
+        self.delta(choice, out, |delta| {
+            delta.array("tool_calls", |list| {
+                list.object(|item| {
+                    item.value("index", index);
+                    fill(item);
+                });
+            });
+        });
+    }
+
+    fn finished(&mut self, choice: u32, word: &str, out: &mut BytesMut) {
+        self.begin(choice, out);
+        if self.choices.insert(choice, true) == Some(false) {
+            self.chunk(out, |body| write_choice(body, choice, Some(word), |_| {}));
+        }
+    }
+
+    fn done(&mut self, out: &mut BytesMut) {
+        self.begin(0, out);
+        let open: Vec<u32> =
+            self.choices.iter().filter(|(_, done)| !**done).map(|(choice, _)| *choice).collect();
+        for choice in open {
+            let calls = self.any_call.contains(&choice);
+            self.finished(choice, if calls { "tool_calls" } else { "stop" }, out);
+        }
+        if let Some(usage) = self.usage.filter(|_| self.options.stream_usage && !self.usage_sent) {
+            self.chunk(out, |body| {
+                body.array("choices", |_| {});
+                body.object("usage", |body| write_usage(body, &usage));
+            });
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+        self.ended = true;
+    }
+}
+
+fn write_choice(
+    body: &mut Object<'_>,
+    choice: u32,
+    finish: Option<&str>,
+    fill: impl FnOnce(&mut Object<'_>),
+) {
+    body.array("choices", |choices| {
+        choices.object(|item| {
+            item.value("index", choice);
+            item.object("delta", fill);
+            match finish {
+                Some(word) => item.str("finish_reason", word),
+                None => item.raw("finish_reason", "null"),
+            }
+        });
+    });
+}
+
+/// The data of a frame.
+fn data_of(raw: &Bytes) -> Option<String> {
+    Some(Event::whole(raw.clone()).data()?.into_owned())
+}
+
+fn has_no_choices(raw: &Bytes) -> bool {
+    let data = data_of(raw).unwrap_or_default();
+    serde_json::from_str::<Bare>(&data)
+        .is_ok_and(|bare| bare.choices.is_none_or(|choices| choices.is_empty()))
+}
+
+fn indexes(raw: &Bytes) -> Vec<u64> {
+    let data = data_of(raw).unwrap_or_default();
+    let Ok(chunk) = serde_json::from_str::<Indexes>(&data) else { return Vec::new() };
+    let deltas = chunk.choices.into_iter().filter_map(|choice| choice.delta);
+    let calls = deltas.filter_map(|delta| delta.tool_calls).flatten();
+    calls.filter_map(|call| call.index.map(|index| index.0)).collect()
+}
+
+/// A thought with its signature, as `OpenRouter` writes it.
+fn signed(item: &mut Object<'_>, text: &str, signature: Option<&str>) {
+    item.str("type", "reasoning.text");
+    item.str("text", text);
+    item.opt_str("signature", signature);
+    item.str("format", "anthropic-claude-v1");
+}
+
+fn redacted(item: &mut Object<'_>, data: &str) {
+    item.str("type", "reasoning.encrypted");
+    item.str("data", data);
+    item.str("format", "anthropic-claude-v1");
+}
+
+fn write_usage(body: &mut Object<'_>, usage: &Usage) {
+    body.value("prompt_tokens", usage.input);
+    body.value("completion_tokens", usage.output);
+    body.value("total_tokens", usage.total());
+    body.object("prompt_tokens_details", |details| {
+        details.value("cached_tokens", usage.cache_read);
+        if usage.cache_write > 0 {
+            details.value("cache_write_tokens", usage.cache_write);
+        }
+    });
+    body.object("completion_tokens_details", |details| {
+        details.value("reasoning_tokens", usage.reasoning);
+    });
+}
+
+fn write_answer(answer: &Answer, options: &WriterOptions, out: &mut BytesMut) {
+    let (id, model) = told(options, &answer.id, &answer.model);
+    emit::object(out, |body| {
+        body.str("id", id);
+        body.str("object", "chat.completion");
+        body.value("created", answer.created.unwrap_or(options.created));
+        body.str("model", model);
+        body.array("choices", |choices| {
+            for (index, choice) in &answer.choices {
+                choices.object(|item| {
+                    item.value("index", index);
+                    item.object("message", |message| write_message(message, choice));
+                    item.str("finish_reason", word_of(choice));
+                });
+            }
+        });
+        if let Some(usage) = &answer.usage {
+            body.object("usage", |body| write_usage(body, usage));
+        }
+    });
+}
+
+fn word_of(choice: &Choice) -> &'static str {
+    let any_call = choice.pieces.iter().any(|piece| matches!(piece, Piece::Call { .. }));
+    match &choice.finish {
+        Some((reason, native)) => finish_word(*reason, native),
+        None if any_call => finish_word(Finish::ToolCalls, ""),
+        None => finish_word(Finish::Stop, ""),
+    }
+}
+
+fn write_message(message: &mut Object<'_>, choice: &Choice) {
+    let (mut text, mut refusal, mut thought) = (String::new(), String::new(), String::new());
+    let (mut calls, mut state) = (false, false);
+    for piece in &choice.pieces {
+        match piece {
+            Piece::Text(more) => text.push_str(more),
+            Piece::Refusal(more) => refusal.push_str(more),
+            Piece::Reasoning { text: more, signature } => {
+                thought.push_str(more);
+                state |= signature.is_some();
+            }
+            Piece::Redacted(_) => state = true,
+            Piece::Call { .. } => calls = true,
+        }
+    }
+    message.str("role", "assistant");
+    if text.is_empty() && (calls || !refusal.is_empty()) {
+        message.raw("content", "null");
+    } else {
+        message.str("content", &text);
+    }
+    match refusal.as_str() {
+        "" => message.raw("refusal", "null"),
+        refusal => message.str("refusal", refusal),
+    }
+    if !thought.is_empty() {
+        message.str("reasoning_content", &thought);
+    }
+    if state {
+        message.array("reasoning_details", |list| {
+            for piece in &choice.pieces {
+                match piece {
+                    Piece::Reasoning { text, signature } => {
+                        list.object(|item| signed(item, text, signature.as_deref()));
+                    }
+                    Piece::Redacted(data) => list.object(|item| redacted(item, data)),
+                    _ => {}
+                }
+            }
+        });
+    }
+    if calls {
+        message.array("tool_calls", |list| {
+            for piece in &choice.pieces {
+                if let Piece::Call { id, name, arguments } = piece {
+                    list.object(|item| {
+                        item.str("id", id);
+                        item.str("type", "function");
+                        item.object("function", |function| {
+                            function.str("name", name);
+                            function.str("arguments", arguments);
+                        });
+                    });
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,74 @@
+//! Answers: every case in `testdata/answers`.
+
+use bytes::BytesMut;
+use doorward_core::Frame;
+use doorward_wire::{Dialect, ReadError, WriterOptions};
+
+use crate::cases::{all, lines, read_answer, speak};
+
+const BOTH: [&str; 2] = ["openai-chat", "anthropic-messages"];
+
+fn options(streaming: bool, same_dialect: bool) -> WriterOptions {
+    WriterOptions {
+        streaming,
+        same_dialect,
+        stream_usage: true,
+        strip_usage: false,
+        model: "told/model".to_owned(),
+        id: "told-id".to_owned(),
+        created: 1_700_000_000,
+    }
+}
+
+fn write(
+    dialect: &dyn Dialect,
+    options: WriterOptions,
+    frames: &[Frame],
+    end: &Result<(), ReadError>,
+) -> String {
+    let (mut writer, mut out) = (dialect.writer(options), BytesMut::new());
+    for frame in frames {
+        writer.write(frame, &mut out);
+    }
+    match end {
+        Ok(()) => writer.finish(&mut out),
+        Err(error) => writer.error(&error.clone().in_answer(), &mut out),
+    }
+    String::from_utf8(out.to_vec()).unwrap()
+}
+
+#[test]
+fn every_answer_is_read_and_written_as_its_case_says() {
+    for case in all("answers") {
+        let (words, text) = case.from();
+        let (from, streaming) = (speak(words[0]), words[1] == "stream");
+        // A body's last line feed belongs to the file.
+        let text = if streaming { text } else { text.trim_end() };
+        let (frames, end) = read_answer(from, streaming, text.as_bytes(), text.len());
+        let mut actual = vec![("frames".to_owned(), lines(&frames))];
+        for size in [1, 7, 64] {
+            let (others, same) = read_answer(from, streaming, text.as_bytes(), size);
+            assert_eq!((lines(&others), &same), (lines(&frames), &end), "{}", case.name());
+        }
+        if let Err(error) = &end {
+            actual.push(("fails".to_owned(), format!("{error}\n")));
+        }
+        for name in BOTH {
+            let same = name == words[0];
+            let out = write(speak(name), options(streaming, same), &frames, &end);
+            if same && end.is_ok() {
+                let made = frames.iter().any(|frame| frame.raw.is_none());
+                assert!(
+                    if made { out.starts_with(text) } else { out == text },
+                    "{}: byte for byte\n{out}",
+                    case.name()
+                );
+                continue;
+            }
+            let kind = if streaming { "stream" } else { "body" };
+            let out = if streaming { out } else { out + "\n" };
+            actual.push((format!("to {name} {kind}"), out));
+        }
+        case.check(&actual);
+    }
+}

@@ -1,0 +1,128 @@
+//! Cases in files: sections under `=== title` lines.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use doorward_core::{DialectId, Frame, ModelEvent};
+use doorward_wire::{Dialect, ReadError, dialect};
+
+/// One case file.
+pub(crate) struct Case {
+    pub(crate) path: PathBuf,
+    pub(crate) sections: Vec<(String, String)>,
+}
+
+impl Case {
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The first section: the words of its title after `from`, and its text.
+    pub(crate) fn from(&self) -> (Vec<&str>, &str) {
+        let (title, text) = &self.sections[0];
+        let mut words: Vec<&str> = title.split(' ').collect();
+        assert_eq!(words.remove(0), "from", "{}", self.path.display());
+        (words, text)
+    }
+
+    /// Fails unless every section after the first is as `actual` says, and none is missing.
+    pub(crate) fn check(&self, actual: &[(String, String)]) {
+        let mut text = format!("=== {}\n{}", self.sections[0].0, self.sections[0].1);
+        for (title, section) in actual {
+            write!(text, "=== {title}\n{section}").unwrap();
+        }
+        let expected = std::fs::read_to_string(&self.path).unwrap();
+        if std::fs::exists("/tmp/wire-bless").unwrap() {
+            std::fs::write(&self.path, &text).unwrap();
+            return;
+        }
+        assert!(text == expected, "{} is not\n{text}", self.path.display());
+    }
+}
+
+/// All cases in a folder of `testdata`.
+pub(crate) fn all(folder: &str) -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(folder);
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths.into_iter().map(read).collect()
+}
+
+fn read(path: PathBuf) -> Case {
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut sections: Vec<(String, String)> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("=== ") {
+            Some(title) => sections.push((title.trim_end().to_owned(), String::new())),
+            None => sections.last_mut().expect("a title comes first").1.push_str(line),
+        }
+    }
+    Case { path, sections }
+}
+
+/// A dialect by its name.
+pub(crate) fn speak(name: &str) -> &'static dyn Dialect {
+    let id = match name {
+        "openai-chat" => DialectId::OPENAI_CHAT,
+        "anthropic-messages" => DialectId::ANTHROPIC_MESSAGES,
+        other => panic!("no dialect {other}"),
+    };
+    dialect(id).unwrap()
+}
+
+/// Reads an answer cut into pieces of `size` bytes.
+pub(crate) fn read_answer(
+    dialect: &dyn Dialect,
+    streaming: bool,
+    bytes: &[u8],
+    size: usize,
+) -> (Vec<Frame>, Result<(), ReadError>) {
+    let (mut reader, mut frames) = (dialect.reader(streaming), Vec::new());
+    for piece in bytes.chunks(size.max(1)) {
+        if let Err(error) = reader.push(Bytes::copy_from_slice(piece), &mut frames) {
+            return (frames, Err(error));
+        }
+    }
+    let end = reader.finish(&mut frames);
+    (frames, end)
+}
+
+/// One line for each frame.
+pub(crate) fn lines(frames: &[Frame]) -> String {
+    let mut out = String::new();
+    for frame in frames {
+        let events: Vec<String> = frame.events.iter().map(line).collect();
+        let made = if frame.raw.is_none() { "(made) " } else { "" };
+        let text = if events.is_empty() { "-".to_owned() } else { events.join(" | ") };
+        writeln!(out, "{made}{text}").unwrap();
+    }
+    out
+}
+
+fn line(event: &ModelEvent) -> String {
+    match event {
+        ModelEvent::Start { id, model, created, usage } => {
+            let usage = usage.map(|usage| format!(" {usage:?}")).unwrap_or_default();
+            format!("start {id:?} {model:?} {created:?}{usage}")
+        }
+        ModelEvent::Text { choice, text } => format!("text {choice} {text:?}"),
+        ModelEvent::Refusal { choice, text } => format!("refusal {choice} {text:?}"),
+        ModelEvent::Reasoning { choice, text } => format!("reasoning {choice} {text:?}"),
+        ModelEvent::ReasoningSignature { signature } => format!("signature {signature:?}"),
+        ModelEvent::RedactedReasoning { data } => format!("redacted {data:?}"),
+        ModelEvent::ToolStart { call, choice, id, name } => {
+            format!("call {call} of {choice} {id:?} {name:?}")
+        }
+        ModelEvent::ToolDelta { call, json } => format!("args {call} {json:?}"),
+        ModelEvent::ToolEnd { call } => format!("end {call}"),
+        ModelEvent::Usage(usage) => format!("{usage:?}"),
+        ModelEvent::Finish { choice, reason, native } => {
+            format!("finish {choice} {reason:?} {native:?}")
+        }
+        ModelEvent::Error { code, message } => format!("error {code:?} {message:?}"),
+        ModelEvent::Done => "done".to_owned(),
+    }
+}
