@@ -10,7 +10,7 @@ use doorward_core::{Pattern, TurnId};
 #[command(name = "doorward", version, about, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// The configuration, TOML or YAML by its ending [default: doorward.toml, if there is one;
-    /// also from DOORWARD_CONFIG]
+    /// also from `DOORWARD_CONFIG`]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
@@ -93,8 +93,12 @@ pub(crate) struct CreateKey {
     pub(crate) days: Option<u32>,
 }
 
-fn pattern(text: &str) -> Result<Pattern, std::convert::Infallible> {
-    Ok(Pattern::new(text))
+fn pattern(text: &str) -> Result<Pattern, &'static str> {
+    if text.is_empty() {
+        Err("expected a name, with or without `*`")
+    } else {
+        Ok(Pattern::new(text))
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,7 +18,8 @@ pub(crate) fn write(path: &Path, force: bool) -> Result<(), Failure> {
     }
     let mut options = OpenOptions::new();
     options.write(true);
-    let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
+    let options =
+        if force { options.create(true).truncate(true) } else { options.create_new(true) };
     let written = options.open(path).and_then(|mut file| file.write_all(TEMPLATE.as_bytes()));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
@@ -43,11 +44,8 @@ mod tests {
 
     #[test]
     fn everything_in_comments_is_valid_too() {
-        let uncommented: String = TEMPLATE
-            .lines()
-            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let bare = |line: &'static str| line.strip_prefix("#: ").unwrap_or(line);
+        let uncommented = TEMPLATE.lines().map(bare).collect::<Vec<_>>().join("\n");
         let root = Root::parse(&uncommented, Syntax::Toml, "doorward.toml").unwrap();
         assert!(!root.server.is_empty() && !root.contract.is_empty() && !root.limit.is_empty());
     }

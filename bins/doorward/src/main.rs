@@ -27,7 +27,11 @@ fn main() -> ExitCode {
         Err(told) => {
             // Help and version go to standard output and are no failure.
             let failed = told.use_stderr();
-            if told.print().is_err() || failed { ExitCode::from(verbs::USAGE) } else { ExitCode::SUCCESS }
+            if told.print().is_err() || failed {
+                ExitCode::from(verbs::USAGE)
+            } else {
+                ExitCode::SUCCESS
+            }
         }
     }
 }

@@ -82,7 +82,9 @@ fn announce(
     }
     let upstreams = gateway.sight().upstreams();
     if upstreams.is_empty() {
-        say("doorward: no model upstream: set a provider's key (OPENAI_API_KEY, …) or configure one");
+        say(
+            "doorward: no model upstream: set a provider's key (OPENAI_API_KEY, …) or configure one",
+        );
     } else {
         say(&format!("doorward: model upstreams: {}", upstreams.join(", ")));
     }

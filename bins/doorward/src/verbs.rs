@@ -47,6 +47,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
             say(&format!("doorward: {error}"));
             ExitCode::from(USAGE)
         }
+        Err(Refusal::Failed(failure)) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(Refusal::Failed(failure)) => {
             say(&format!("doorward: {failure}"));
             ExitCode::FAILURE

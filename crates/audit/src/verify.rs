@@ -44,7 +44,9 @@ pub enum Fault {
         size: u64,
     },
     /// There are more records than were signed for.
-    #[error("records from {from} on are covered by no checkpoint: added behind the recorder's back")]
+    #[error(
+        "records from {from} on are covered by no checkpoint: added behind the recorder's back"
+    )]
     Unsigned {
         /// The first of them.
         from: u64,

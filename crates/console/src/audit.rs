@@ -6,8 +6,8 @@ use std::path::Path;
 
 use doorward_audit::{Log, Record, Verified, Verifier, VerifyingKey, export, turns};
 use doorward_core::TurnId;
-use doorward_gateway::config::Root;
 use doorward_gateway::Keep;
+use doorward_gateway::config::Root;
 use doorward_store::Sqlite;
 
 use crate::story::{self, Paint};
@@ -29,15 +29,16 @@ pub fn verify(
 ) -> Result<String, Failure> {
     let key = verifying_key(root, public_key)?;
     let verifier = Verifier::new(key);
-    let verified = match exported {
+    let found = match exported {
         Some(path) => {
-            let file = File::open(path)
-                .map_err(|error| Failure::of(format!("{} cannot be read", path.display()), error))?;
+            let file = File::open(path).map_err(|error| {
+                Failure::of(format!("{} cannot be read", path.display()), error)
+            })?;
             verifier.export(BufReader::new(file))
         }
         None => verifier.log(&mut open(root)?),
     };
-    verified.map(|verified| told(&verified)).map_err(|fault| Failure::of("NOT INTACT", fault))
+    found.map(|verified| told(&verified)).map_err(|fault| Failure::of("NOT INTACT", fault))
 }
 
 fn told(verified: &Verified) -> String {
@@ -66,7 +67,8 @@ fn folder(root: &Root) -> Result<std::path::PathBuf, Failure> {
 }
 
 fn database(root: &Root) -> Result<std::path::PathBuf, Failure> {
-    let unknown = || Failure::new(format!("`{}` is not a storage this build has", root.storage.url));
+    let unknown =
+        || Failure::new(format!("`{}` is not a storage this build has", root.storage.url));
     root.storage.sqlite_path().ok_or_else(unknown)
 }
 
@@ -116,7 +118,9 @@ pub fn show(
 
 fn records(sealed: &[doorward_audit::Sealed]) -> Result<Vec<Record>, Failure> {
     let read = sealed.iter().map(doorward_audit::Sealed::record).collect::<Result<_, _>>();
-    read.map_err(|error| Failure::of("a record cannot be read; `doorward audit verify` names it", error))
+    read.map_err(|error| {
+        Failure::of("a record cannot be read; `doorward audit verify` names it", error)
+    })
 }
 
 /// Writes the whole log as JSON lines, to be verified elsewhere.

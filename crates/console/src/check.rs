@@ -29,7 +29,10 @@ pub fn check(
     let found = upstreams(root, &around.environment);
     let names: Vec<&str> = found.iter().map(|upstream| upstream.name.as_str()).collect();
     if names.is_empty() {
-        line(true, "no model upstream: none configured, no provider's key in the environment".into())?;
+        line(
+            true,
+            "no model upstream: none configured, no provider's key in the environment".into(),
+        )?;
     } else {
         line(true, format!("model upstreams: {}", names.join(", ")))?;
     }

@@ -15,6 +15,14 @@ impl Failure {
         Self { what: what.into(), source: None }
     }
 
+    /// Whether the reader of the output went away, which is nobody's fault.
+    pub fn is_broken_pipe(&self) -> bool {
+        self.source
+            .as_deref()
+            .and_then(|source| source.downcast_ref::<std::io::Error>())
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// A failure with its cause.
     pub fn of(
         what: impl Into<String>,

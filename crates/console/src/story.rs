@@ -196,7 +196,11 @@ fn labelled(label: &Label, paint: Paint) -> String {
 
 /// Names come from outside: what would move the cursor or recolour the terminal is shown instead.
 fn printable(text: &str) -> String {
-    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
+    if text.chars().any(char::is_control) {
+        text.escape_debug().to_string()
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]

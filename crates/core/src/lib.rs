@@ -56,7 +56,9 @@ pub use principal::{Actor, Principal, PrincipalKind, Scopes};
 pub use reply::{Attempt, DialectId, Finish, Frame, ModelEvent, ModelReply, Route};
 pub use secret::Secret;
 pub use time::{Clock, SystemClock, Timestamp};
-pub use tool::{Digest, Gap, Names, Scope, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools};
+pub use tool::{
+    Digest, Gap, Names, Scope, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools,
+};
 pub use usage::Usage;
 
 use std::future::Future;

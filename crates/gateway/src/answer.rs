@@ -2,9 +2,7 @@
 
 use std::collections::VecDeque;
 
-use doorward_core::{
-    BoxStream, CallError, Code, Flow, Frame, Kind, ModelEvent, Usage, Watch,
-};
+use doorward_core::{BoxStream, CallError, Code, Flow, Frame, Kind, ModelEvent, Usage, Watch};
 use futures_util::{StreamExt, stream};
 
 use crate::around::Around;
@@ -74,8 +72,9 @@ impl Answer {
         let mut last = false;
         for event in &frame.events {
             match event {
-                ModelEvent::Usage(usage) => self.use_up(*usage),
-                ModelEvent::Start { usage: Some(usage), .. } => self.use_up(*usage),
+                ModelEvent::Usage(usage) | ModelEvent::Start { usage: Some(usage), .. } => {
+                    self.use_up(*usage);
+                }
                 ModelEvent::Error { code, .. } => self.fault = Some(*code),
                 ModelEvent::Done => last = true,
                 _ => {}

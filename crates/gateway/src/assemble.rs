@@ -32,6 +32,9 @@ use crate::metrics::Metrics;
 /// How often changed keys are looked for. A revoked key stops working within this time.
 const KEY_REFRESH: Duration = Duration::from_millis(500);
 
+/// Keys are believed for so long while their storage cannot be asked.
+const KEYS_STALE: Duration = Duration::from_secs(30);
+
 /// How often upstreams are asked which models they have.
 const MODEL_REFRESH: Duration = Duration::from_mins(10);
 
@@ -229,19 +232,18 @@ impl Storage {
             .map_err(|error| failed("the keys cannot be read")(Box::<Any>::from(error)))?;
         let keys =
             VirtualKeys::new(Arc::new(store), pepper, around.clock.clone(), Guesses::default())
-                .map_err(|error| failed("the keys cannot be read")(Box::<Any>::from(error)))?;
+                .map_err(|error| failed("the keys cannot be read")(Box::<Any>::from(error)))?
+                .with_stale_after(KEYS_STALE);
         let signing = SigningKey::from_bytes(&keep.audit_seed(&*around.entropy)?);
         keep.publish_audit_key(&signing.verifying_key().to_string())?;
         let log = sqlite
             .log()
             .map_err(|error| failed("the audit log cannot be opened")(Box::<Any>::from(error)))?;
-        let recorder = Recorder::start(
-            log,
-            signing,
-            around.clock.clone(),
-            doorward_audit::Options::default(),
-        )
-        .map_err(|error| failed("the audit log cannot be continued")(Box::<Any>::from(error)))?;
+        let recorder =
+            Recorder::start(log, signing, around.clock.clone(), doorward_audit::Options::default())
+                .map_err(|error| {
+                    failed("the audit log cannot be continued")(Box::<Any>::from(error))
+                })?;
         Ok(Self { keep, keys: Arc::new(keys), recorder: Arc::new(recorder), database })
     }
 }
@@ -263,8 +265,9 @@ pub fn open_storage(root: &Root) -> Result<(Keep, Sqlite, PathBuf), StartError> 
         _ => std::path::Path::new("."),
     };
     let keep = Keep::open(folder)?;
-    let sqlite = Sqlite::open(&database)
-        .map_err(|error| StartError::new(format!("{}: cannot be opened", database.display()), error))?;
+    let sqlite = Sqlite::open(&database).map_err(|error| {
+        StartError::new(format!("{}: cannot be opened", database.display()), error)
+    })?;
     Ok((keep, sqlite, database))
 }
 
@@ -320,8 +323,8 @@ fn router(
 ) -> Result<Router, StartError> {
     let transport = HttpTransport::new(Timeouts::default())
         .map_err(|error| StartError::new("no transport to model providers", error))?;
-    let mut builder = Router::builder(Arc::new(transport), credentials.clone())
-        .clock(around.clock.clone());
+    let mut builder =
+        Router::builder(Arc::new(transport), credentials.clone()).clock(around.clock.clone());
     for upstream in upstreams {
         let name = &upstream.name;
         let wrong = |error: Box<Any>| StartError::new(format!("upstream `{name}`"), error);
@@ -338,8 +341,8 @@ fn router(
     }
     for alias in &root.alias {
         let targets: Result<Vec<_>, _> = alias.targets.iter().map(|t| t.parse()).collect();
-        let targets = targets
-            .map_err(|error| StartError::new(format!("alias `{}`", alias.name), error))?;
+        let targets =
+            targets.map_err(|error| StartError::new(format!("alias `{}`", alias.name), error))?;
         let name = Pattern::new(alias.name.as_str());
         builder = builder.alias(Alias { name, strategy: alias.strategy, targets });
     }
@@ -404,8 +407,7 @@ fn broker(
         builder = builder.server(mcp_server(server, &around.environment)?);
     }
     for profile in &root.profile {
-        builder =
-            builder.profile(&profile.name, profile.servers.clone(), profile.tools.clone());
+        builder = builder.profile(&profile.name, profile.servers.clone(), profile.tools.clone());
     }
     builder.build().map_err(|error| StartError::new("the MCP servers are wrong", error))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use doorward_core::{
     Action, Ask, BoxFuture, BoxStream, CallError, Code, ConversationId, Cx, Decision, Digest,
-    Frame, Kind, Label, Model, ModelCall, Models, Route, Scope, ToolCall, ToolList,
-    ToolName, ToolReply, Tools, TurnId,
+    Frame, Kind, Label, Model, ModelCall, Models, Route, Scope, ToolCall, ToolList, ToolName,
+    ToolReply, Tools, TurnId,
 };
 
 use crate::answer::Answer;

@@ -10,7 +10,6 @@ use doorward_core::BoxFuture;
 use doorward_mcp_broker::{Command, LaunchError, Launched, Launcher, Process};
 use doorward_sandbox::{Child, Direct, Layer, Missing, Native, Network, Sandbox, Spec};
 
-
 use crate::assemble::Surroundings;
 use crate::config::{NetworkAccess, Root, SandboxMode, ServerConfig};
 

@@ -9,11 +9,14 @@ use crate::json::canonical_number;
 /// Below this many bits a value could be in a text by chance.
 const LEAST_BITS: f32 = 20.0;
 
+/// The longest value that is compared; a longer one is a text.
+const LONGEST: usize = 512;
+
 /// The canonical forms of one value; empty where it is too common to be compared.
 pub(crate) fn forms(value: &str) -> Vec<String> {
     let value = value.trim_matches(' ');
     let mut forms = Vec::new();
-    if value.is_empty() || value.chars().any(char::is_control) {
+    if value.is_empty() || value.len() > LONGEST || value.chars().any(char::is_control) {
         return forms;
     }
     forms.extend(email(value));

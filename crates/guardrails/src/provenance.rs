@@ -95,8 +95,14 @@ impl Provenance {
         let text = single_spaced(text);
         let words: Vec<&str> = text.split(' ').collect();
         for (at, word) in words.iter().enumerate() {
-            self.add_word(word);
-            self.add_run(&words[at..]);
+            // Most words are words: nothing that is looked for is without any of these.
+            if word.bytes().any(|byte| byte.is_ascii_digit() || b"@./_:\\~".contains(&byte)) {
+                self.add_word(word);
+            }
+            let near = &words[at..words.len().min(at + 3)];
+            if near.iter().any(|word| word.bytes().any(|byte| byte.is_ascii_digit())) {
+                self.add_run(&words[at..]);
+            }
         }
         self.add_phones(&text);
         self.add_quotes(&text);
@@ -142,6 +148,9 @@ impl Provenance {
     fn add_phones(&mut self, text: &str) {
         let part = |char: char| char.is_ascii_digit() || " -()".contains(char);
         for run in text.split(|char: char| !part(char) && char != '+') {
+            if run.len() < 7 {
+                continue;
+            }
             for (at, piece) in run.split('+').enumerate() {
                 let piece = piece.trim_matches([' ', '-']);
                 let number = if at > 0 { format!("+{piece}") } else { piece.to_owned() };

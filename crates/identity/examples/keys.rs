@@ -9,7 +9,9 @@ use std::sync::Arc;
 use doorward_core::{
     Authenticator as _, Clock as _, Pattern, Presented, Scopes, SystemClock, SystemEntropy,
 };
-use doorward_identity::{Guesses, KeyStore as _, KeyText, Memory, NewKey, Pepper, VirtualKeys, mint};
+use doorward_identity::{
+    Guesses, KeyStore as _, KeyText, Memory, NewKey, Pepper, VirtualKeys, mint,
+};
 use futures_util::FutureExt as _;
 
 fn main() -> Result<(), Box<dyn Error>> {

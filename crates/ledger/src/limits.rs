@@ -165,8 +165,9 @@ impl Limit {
         let Rule { name, amount, window, what, .. } = &self.rule;
         let (window, unit) = (window.as_str(), what.as_str());
         if claim.amount > claim.most {
-            let public =
-                format!("this call may take more than limit `{name}` has: {amount} {unit} a {window}");
+            let public = format!(
+                "this call may take more than limit `{name}` has: {amount} {unit} a {window}"
+            );
             return CallError::new(self.code(), public).with_rule(name.clone());
         }
         CallError::new(

@@ -142,6 +142,11 @@ pub(crate) fn read<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> serde_json:
     serde_json::from_slice(json)
 }
 
+/// Whether the text holds these words anywhere: a quick look before a reading.
+pub(crate) fn mentions(text: &str, words: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some()
+}
+
 /// A text as a JSON string.
 pub(crate) fn quote(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".into())
@@ -151,7 +156,7 @@ pub(crate) fn quote(text: &str) -> String {
 /// space means the same; left in, they would let a client write whole lines of its own into a
 /// server's input.
 pub(crate) fn one_line(json: &str) -> Cow<'_, str> {
-    if json.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
+    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
         Cow::Owned(json.replace(['\n', '\r'], " "))
     } else {
         Cow::Borrowed(json)

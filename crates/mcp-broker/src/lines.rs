@@ -40,7 +40,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             if chunk.is_empty() {
                 return Ok(None);
             }
-            let (end, kept, used) = match memchr(chunk) {
+            let (end, kept, used) = match memchr::memchr(b'\n', chunk) {
                 Some(at) => (true, at, at + 1),
                 None => (false, chunk.len(), chunk.len()),
             };
@@ -74,10 +74,6 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         self.line.clear();
         self.line.shrink_to(1 << 16);
     }
-}
-
-fn memchr(chunk: &[u8]) -> Option<usize> {
-    chunk.iter().position(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub(crate) fn told<'a>(info: &ServerInfo, era: Era, reply: &'a ToolReply) -> Cow
 
 /// Before 2026-07-28 `structuredContent` had to be an object; anything else breaks its readers.
 fn legacy_result(result: &str) -> Cow<'_, str> {
-    let wrong = result.contains("structuredContent")
+    let wrong = edit::mentions(result, "structuredContent")
         && edit::member(result, "structuredContent").is_some_and(|value| !value.starts_with('{'));
     let less = wrong.then(|| edit::without(result, &["structuredContent"])).flatten();
     less.unwrap_or(Cow::Borrowed(result))
@@ -132,7 +132,7 @@ fn legacy_result(result: &str) -> Cow<'_, str> {
 fn modern_result(info: &ServerInfo, result: &str) -> Option<String> {
     let server = format!(r#""{META_SERVER}":{}"#, info.json());
     // The quick look spares most results a second reading.
-    let meta = result.contains("\"_meta\"").then(|| edit::member(result, "_meta")).flatten();
+    let meta = edit::mentions(result, "\"_meta\"").then(|| edit::member(result, "_meta")).flatten();
     let Some(meta) = meta else {
         return edit::with(result, &format!(r#""resultType":"complete","_meta":{{{server}}}"#));
     };
@@ -152,7 +152,7 @@ pub(crate) fn shown(text: &str, era: Era) -> Cow<'_, str> {
         kind: Option<Cow<'a, str>>,
     }
 
-    if era == Era::Modern || !text.contains("outputSchema") {
+    if era == Era::Modern || !edit::mentions(text, "outputSchema") {
         return Cow::Borrowed(text);
     }
     let Some(schema) = edit::member(text, "outputSchema") else { return Cow::Borrowed(text) };

@@ -1,5 +1,7 @@
 //! The broker's own side towards servers: one question, one answer, whatever lies between.
 
+#[cfg(feature = "http")]
+mod address;
 pub(crate) mod child;
 mod handshake;
 #[cfg(feature = "http")]

@@ -10,8 +10,8 @@ use doorward_wire::{Dialect, ReadError, Reader};
 use futures_core::Stream;
 use futures_util::StreamExt;
 
-use crate::transport::{Inbound, TransportError};
 use crate::retry_after;
+use crate::transport::{Inbound, TransportError};
 
 /// The largest error body that is read.
 const ERROR_BODY: usize = 1 << 20;
@@ -83,10 +83,9 @@ fn first_error(frame: &Frame, dialect: DialectId, streaming: bool) -> Option<Cal
 }
 
 fn is_event_stream(headers: &http::HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_none_or(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+    headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_none_or(
+        |value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"),
+    )
 }
 
 /// Headers of the answer that a client of the provider knows.

@@ -126,6 +126,8 @@ mod tests {
     #[test]
     fn an_unknown_dialect_is_an_error() {
         let text = SHIPPED[0].1.replace("anthropic-messages =", "esperanto =");
-        assert!(matches!(Provider::parse(&text), Err(ProviderError::Dialect(d)) if d == "esperanto"));
+        assert!(
+            matches!(Provider::parse(&text), Err(ProviderError::Dialect(d)) if d == "esperanto")
+        );
     }
 }

@@ -79,10 +79,8 @@ pub(crate) fn targets(model: &str, aliases: &[Alias], upstreams: &[Arc<Upstream>
     if let Some(alias) = aliases.iter().find(|alias| alias.name.matches(model)) {
         return alias.ordered();
     }
-    let at = |upstream: &Arc<Upstream>| Target {
-        upstream: upstream.name.clone(),
-        model: model.into(),
-    };
+    let at =
+        |upstream: &Arc<Upstream>| Target { upstream: upstream.name.clone(), model: model.into() };
     if let Some(upstream) = upstreams.iter().find(|upstream| upstream.serves(model)) {
         return vec![at(upstream)];
     }

@@ -166,7 +166,8 @@ impl Router {
             }
         }
         Err(last.unwrap_or_else(|| {
-            let public = format!("no model `{}` here; GET /v1/models lists what there is", call.model);
+            let public =
+                format!("no model `{}` here; GET /v1/models lists what there is", call.model);
             CallError::new(Code::NotFound, public)
         }))
     }
@@ -190,7 +191,8 @@ impl Router {
         let client = call.raw.as_ref().map(|raw| raw.dialect);
         let (id, uri) = upstream.endpoint(client).ok_or_else(lost)?;
         let dialect = doorward_wire::dialect(*id).ok_or_else(lost)?;
-        let request = self.request(cx, call, target, upstream, dialect, uri).await.map_err(unsent)?;
+        let request =
+            self.request(cx, call, target, upstream, dialect, uri).await.map_err(unsent)?;
         let inbound = self.transport.send(request).await;
         let inbound = inbound.map_err(|error| unsent(answer::broken(error)))?;
         let opened = answer::open(inbound, dialect, call.stream).await?;
@@ -261,7 +263,10 @@ impl Router {
         };
         // The cause may quote the value, so it is not kept.
         let mut value = value.map_err(|_| {
-            CallError::internal(format!("the credential for `{}` is no header value", upstream.name))
+            CallError::internal(format!(
+                "the credential for `{}` is no header value",
+                upstream.name
+            ))
         })?;
         value.set_sensitive(true);
         headers.insert(name, value);

@@ -55,7 +55,14 @@ impl Upstream {
             .collect::<Result<Vec<_>, UpstreamError>>()?;
         let models_uri = at(&provider.models_path)?;
         let stream_usage = provider.stream_usage;
-        Ok(Self { name: name.into(), provider, endpoints, models_uri, models: vec![], stream_usage })
+        Ok(Self {
+            name: name.into(),
+            provider,
+            endpoints,
+            models_uri,
+            models: vec![],
+            stream_usage,
+        })
     }
 
     /// Declares models that it serves, for the model list.

@@ -21,6 +21,9 @@ pub use log::SqliteLog;
 /// How long a statement waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// After how many pages the write-ahead log is moved into the database; 16 MiB.
+const WAL_PAGES: u32 = 4096;
+
 /// A store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -149,6 +152,7 @@ impl Sqlite {
         if !read_only {
             connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
             connection.pragma_update(None, "synchronous", "full")?;
+            connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         }
         Ok(connection)
     }

@@ -41,7 +41,8 @@ fn every_kind() -> Vec<KeyRecord> {
     let wanted = [
         NewKey::new("ci", "build"),
         NewKey::person("laptop", "alice@example.com").with_team("search").with_scopes(listed),
-        NewKey::new("näme with \"quotes\" and ü", "x").with_expiry(Timestamp::from_micros(i64::MAX)),
+        NewKey::new("näme with \"quotes\" and ü", "x")
+            .with_expiry(Timestamp::from_micros(i64::MAX)),
     ];
     (1..).zip(wanted).map(|(seed, new)| minted(seed, new).1).collect()
 }

@@ -192,7 +192,12 @@ async fn answer(
 ) -> Result<Response<Pieces>, Infallible> {
     let target = format!("{} {}", request.method(), request.uri());
     let headers = request.headers().clone();
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     let recorded = Recorded { target, headers, body };
     let answer = (scene.script)(&recorded);
     scene.recorded.lock().unwrap_or_else(PoisonError::into_inner).push(recorded);

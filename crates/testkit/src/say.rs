@@ -137,14 +137,17 @@ impl Say {
 
     fn message_events(&self) -> Vec<Bytes> {
         let mut events = vec![
-            event("message_start", &json!({
-                "type": "message_start",
-                "message": {
-                    "id": "msg_1", "type": "message", "role": "assistant", "model": "scripted-1",
-                    "content": [], "stop_reason": null, "stop_sequence": null,
-                    "usage": { "input_tokens": 20, "output_tokens": 1 },
-                },
-            })),
+            event(
+                "message_start",
+                &json!({
+                    "type": "message_start",
+                    "message": {
+                        "id": "msg_1", "type": "message", "role": "assistant", "model": "scripted-1",
+                        "content": [], "stop_reason": null, "stop_sequence": null,
+                        "usage": { "input_tokens": 20, "output_tokens": 1 },
+                    },
+                }),
+            ),
             event("ping", &json!({ "type": "ping" })),
         ];
         let mut index = 0;

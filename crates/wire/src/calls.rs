@@ -31,8 +31,6 @@ struct Call {
     name: String,
     /// Arguments are free text, told as `{"input":"…"}`.
     free_text: bool,
-    /// Arguments that came before the name.
-    held: String,
     /// Its number, once told.
     number: Option<u32>,
     open: bool,
@@ -79,9 +77,11 @@ impl Calls {
         } else if !piece.name.is_empty() && call.name != piece.name {
             return Err("another name for a call that has one");
         }
-        call.held.push_str(piece.arguments);
         if !call.name.is_empty() {
-            call.tell(&mut self.told, answer, out);
+            call.tell(&mut self.told, piece.arguments, answer, out);
+        } else if !piece.arguments.trim().is_empty() {
+            // They would pass before anyone could judge whose they are.
+            return Err("arguments before the tool's name");
         }
         Ok(())
     }
@@ -139,7 +139,6 @@ impl Calls {
             id: String::new(),
             name: String::new(),
             free_text: piece.free_text,
-            held: String::new(),
             number: None,
             open: true,
             filled: false,
@@ -149,9 +148,22 @@ impl Calls {
 }
 
 impl Call {
-    /// Tells what is held, after the call's start.
-    fn tell(&mut self, told: &mut u32, answer: &str, out: &mut Vec<ModelEvent>) -> u32 {
-        let call = *self.number.get_or_insert_with(|| {
+    /// Tells more arguments, after the call's start. A delta without any is told too: whoever
+    /// holds a call back must hold its every delta back.
+    fn tell(&mut self, told: &mut u32, arguments: &str, answer: &str, out: &mut Vec<ModelEvent>) {
+        let is_new = self.number.is_none();
+        let call = self.number(told, answer, out);
+        if !arguments.is_empty() || !is_new {
+            self.filled |= !arguments.trim().is_empty();
+            let free = self.free_text;
+            let json = if free { emit::escape(arguments) } else { arguments.to_owned() };
+            out.push(ModelEvent::ToolDelta { call, json });
+        }
+    }
+
+    /// The call's number; its start is told where it was not.
+    fn number(&mut self, told: &mut u32, answer: &str, out: &mut Vec<ModelEvent>) -> u32 {
+        *self.number.get_or_insert_with(|| {
             let call = *told;
             *told += 1;
             let id = if self.id.is_empty() { made_id(answer, call) } else { self.id.clone() };
@@ -165,23 +177,16 @@ impl Call {
                 out.push(ModelEvent::ToolDelta { call, json: r#"{"input":""#.into() });
             }
             call
-        });
-        let held = std::mem::take(&mut self.held);
-        if !held.is_empty() {
-            self.filled |= !held.trim().is_empty();
-            let json = if self.free_text { emit::escape(&held) } else { held };
-            out.push(ModelEvent::ToolDelta { call, json });
-        }
-        call
+        })
     }
 
     fn end(&mut self, told: &mut u32, answer: &str, out: &mut Vec<ModelEvent>) {
         self.open = false;
-        if self.number.is_none() && self.id.is_empty() && self.held.trim().is_empty() {
+        if self.number.is_none() && self.id.is_empty() {
             // Nothing but an index ever came.
             return;
         }
-        let call = self.tell(told, answer, out);
+        let call = self.number(told, answer, out);
         if self.free_text {
             out.push(ModelEvent::ToolDelta { call, json: r#""}"#.into() });
         } else if !self.filled {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::ops::Range;
 
-use doorward_core::DialectId;
+use doorward_core::{Body, DialectId, Part};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -62,7 +62,28 @@ impl<'a> Source<'a> {
         part: &RawValue,
         problem: impl Into<Cow<'static, str>>,
     ) -> ReadError {
-        ReadError::field(path(self.text, self.span(part.get()).start + 1), problem)
+        ReadError::field(path(self.text, self.span(part.get()).start), problem)
+    }
+
+    /// Keeps a value as it is written, if it does not nest too deep to be read later.
+    pub(crate) fn keep(&self, value: &RawValue) -> Result<Box<RawValue>, ReadError> {
+        if depth_exceeds(value.get(), MOST_DEPTH) {
+            return Err(self.wrong(value, "nested too deep"));
+        }
+        Ok(value.to_owned())
+    }
+
+    /// Keeps a value that need not be there.
+    pub(crate) fn keep_any(
+        &self,
+        value: Option<&RawValue>,
+    ) -> Result<Option<Box<RawValue>>, ReadError> {
+        value.map(|value| self.keep(value)).transpose()
+    }
+
+    /// Keeps a piece that only `dialect` knows.
+    pub(crate) fn opaque(&self, dialect: DialectId, piece: &RawValue) -> Result<Part, ReadError> {
+        Ok(Body::Opaque { dialect, raw: self.keep(piece)? }.into())
     }
 
     /// Splits the object at the top into its members.
@@ -135,10 +156,7 @@ impl<'a> Members<'a> {
                 let problem = format!("unknown field, did you mean `{meant}`?");
                 return Err(ReadError::field(name, problem));
             }
-            if depth_exceeds(member.value.get(), MOST_DEPTH) {
-                return Err(ReadError::field(name, "nested too deep"));
-            }
-            rest.push((name, member.value.to_owned()));
+            rest.push((name, self.source.keep(member.value)?));
         }
         Ok(rest)
     }
@@ -180,7 +198,8 @@ impl<'de> Deserialize<'de> for All<'de> {
 
 /// Whether a JSON value nests deeper than `most`.
 pub(crate) fn depth_exceeds(text: &str, most: usize) -> bool {
-    if text.len() <= 2 * most {
+    let opening = |byte: &&u8| matches!(byte, b'{' | b'[');
+    if text.len() <= 2 * most || text.as_bytes().iter().filter(opening).count() <= most {
         return false;
     }
     let (bytes, mut depth, mut at) = (text.as_bytes(), 0_usize, 0);
@@ -464,11 +483,6 @@ pub(crate) fn data_url(url: &str) -> Option<(&str, &str)> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     let media_type = head.strip_suffix(";base64")?;
     Some((media_type.split(';').next().unwrap_or_default(), data))
-}
-
-/// A piece that only `dialect` knows.
-pub(crate) fn opaque(dialect: DialectId, piece: &RawValue) -> doorward_core::Part {
-    doorward_core::Body::Opaque { dialect, raw: piece.to_owned() }.into()
 }
 
 #[cfg(test)]

@@ -129,6 +129,13 @@ impl Splitter {
     }
 }
 
+/// Whether bytes end as an event does, with a blank line.
+pub(crate) fn is_ended(raw: &[u8]) -> bool {
+    let blank: [&[u8]; 4] = [b"\n\n", b"\r\r", b"\n\r", b"\n\r\n"];
+    let alone: [&[u8]; 3] = [b"\n", b"\r", b"\r\n"];
+    blank.iter().any(|end| raw.ends_with(end)) || alone.contains(&raw)
+}
+
 /// One event, or what stood between two blank lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

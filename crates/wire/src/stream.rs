@@ -3,8 +3,32 @@
 use bytes::{Bytes, BytesMut};
 use doorward_core::{Frame, ModelEvent};
 
-use crate::sse::{Event, MOST_EVENT, Splitter};
+use crate::sse::{Event, MOST_EVENT, Splitter, is_ended};
 use crate::{MOST_BODY, ReadError, Reader};
+
+/// The end of what was forwarded: an upstream may close within an event.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    open: bool,
+}
+
+impl Tail {
+    /// Forwards an event's bytes. Half an event that means nothing is left out.
+    pub(crate) fn forward(&mut self, frame: &Frame, raw: &Bytes, out: &mut BytesMut) {
+        let ended = is_ended(raw);
+        if ended || !frame.events.is_empty() {
+            self.open = !ended;
+            out.extend_from_slice(raw);
+        }
+    }
+
+    /// Ends an event that the upstream left open, so that another can follow.
+    pub(crate) fn seal(&mut self, out: &mut BytesMut) {
+        if std::mem::take(&mut self.open) {
+            out.extend_from_slice(b"\n\n");
+        }
+    }
+}
 
 /// Turns one dialect's texts into events.
 pub(crate) trait Decoder: Send {
@@ -135,7 +159,9 @@ impl<D: Decoder> Reader for Whole<D> {
         };
         let mut events = Vec::new();
         self.decoder.body(&body, &mut events)?;
-        events.push(ModelEvent::Done);
+        if !events.iter().any(|event| matches!(event, ModelEvent::Error { .. })) {
+            events.push(ModelEvent::Done);
+        }
         out.push(Frame { events, raw: Some(body) });
         Ok(())
     }

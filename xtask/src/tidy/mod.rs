@@ -75,5 +75,5 @@ pub(crate) fn check(root: &Path) -> io::Result<Vec<Finding>> {
 
 /// One finding after the other, for people.
 pub(crate) fn list(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("{finding}\n")).collect()
+    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }

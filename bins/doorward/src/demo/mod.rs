@@ -68,7 +68,9 @@ requires = { control = "trusted", choice = "user" }
 
 /// Serves one of the demo's MCP servers over standard input and output.
 pub(crate) fn serve(kind: DemoServerKind) -> Result<(), Failure> {
-    runtime(false)?.block_on(servers::serve(kind)).map_err(|error| Failure::of("the server failed", error))
+    runtime(false)?
+        .block_on(servers::serve(kind))
+        .map_err(|error| Failure::of("the server failed", error))
 }
 
 fn runtime(many: bool) -> Result<tokio::runtime::Runtime, Failure> {
@@ -98,19 +100,29 @@ pub(crate) fn play(
 
 async fn play_both(folder: &Path, environment: &Environment, paint: Paint) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{} asks her agent: {}", paint.strong(PERSON), paint.strong(&format!("“{TASK}”")))?;
+    writeln!(
+        out,
+        "{} asks her agent: {}",
+        paint.strong(PERSON),
+        paint.strong(&format!("“{TASK}”"))
+    )?;
     writeln!(out, "Issue 7 was opened by a stranger, and holds a text meant for the agent.\n")?;
     let model = ScriptedModel::start().await?;
 
     let leaked = scene(&UNGUARDED, folder, &model, environment, paint, &mut out).await?;
     let blocked = scene(&GUARDED, folder, &model, environment, paint, &mut out).await?;
 
-    let root = Root::load(&config_path(folder, &GUARDED)).map_err(|e| Failure::new(e.to_string()))?;
+    let root =
+        Root::load(&config_path(folder, &GUARDED)).map_err(|e| Failure::new(e.to_string()))?;
     writeln!(out, "{}", paint.strong("3. The record of the guarded turn"))?;
     audit::show(&root, None, 1, paint, &mut out)?;
     writeln!(out, "\n{}", audit::verify(&root, None, None)?)?;
     let config = config_path(folder, &GUARDED);
-    writeln!(out, "{}", paint.faint(&format!("doorward audit verify --config {}", config.display())))?;
+    writeln!(
+        out,
+        "{}",
+        paint.faint(&format!("doorward audit verify --config {}", config.display()))
+    )?;
     match (leaked, blocked) {
         (true, false) => Ok(()),
         (false, _) => Err(Failure::new("the unguarded turn did not leak: the demo shows nothing")),
@@ -146,12 +158,8 @@ async fn scene(
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let edge = Arc::clone(gateway.edge());
     let drain = root.listen.drain.0;
-    let serving = tokio::spawn(doorward_gateway::serve(
-        listener,
-        edge,
-        async { drop(stopped.await) },
-        drain,
-    ));
+    let serving =
+        tokio::spawn(doorward_gateway::serve(listener, edge, async { drop(stopped.await) }, drain));
     let played = Agent::new(address, key, paint).turn(TASK, out).await;
     drop(stop);
     drop(serving.await);
@@ -163,7 +171,11 @@ async fn scene(
         writeln!(out, "   {} {}", paint.bad("LEAKED"), mail)?;
     }
     if mails.is_empty() {
-        writeln!(out, "   {} no mail went out; the turn went on to its answer", paint.good("BLOCKED"))?;
+        writeln!(
+            out,
+            "   {} no mail went out; the turn went on to its answer",
+            paint.good("BLOCKED")
+        )?;
     }
     writeln!(out)?;
     Ok(!mails.is_empty())

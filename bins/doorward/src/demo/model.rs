@@ -36,7 +36,8 @@ impl ScriptedModel {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(async move {
                     let service = service_fn(answer);
-                    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    let served =
+                        http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                     drop(served.await);
                 });
             }
@@ -50,7 +51,12 @@ impl ScriptedModel {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     let call: Value = serde_json::from_slice(&body).unwrap_or_default();
     Ok(Response::new(Full::from(completion(&turn(&call)).to_string())))
 }

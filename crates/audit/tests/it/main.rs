@@ -1,7 +1,10 @@
 //! The audit crate through its public face.
 
+#[cfg(test)]
 mod recorder;
+#[cfg(test)]
 mod story;
+#[cfg(test)]
 mod tamper;
 
 #[test]

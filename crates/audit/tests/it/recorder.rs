@@ -363,12 +363,15 @@ fn a_log_that_does_not_end_as_signed_is_not_carried_on() {
     append(&mut whole, 0, 5).unwrap();
     let entries: Vec<Sealed> = whole.entries().cloned().collect();
     let checkpoint = whole.checkpoint().unwrap();
-    let start = |log: Memory, key: SigningKey| {
-        match Recorder::start(log, key, Arc::new(SystemClock), Options::default()) {
-            Ok(_) => None,
-            Err(StartError::Tail(fault)) => Some(fault),
-            Err(other) => panic!("{other}"),
-        }
+    let start = |log: Memory, key: SigningKey| match Recorder::start(
+        log,
+        key,
+        Arc::new(SystemClock),
+        Options::default(),
+    ) {
+        Ok(_) => None,
+        Err(StartError::Tail(fault)) => Some(fault),
+        Err(other) => panic!("{other}"),
     };
     let cut = Memory::from_parts(entries[..3].iter().cloned(), checkpoint.clone());
     let fault = start(cut, signing_key());

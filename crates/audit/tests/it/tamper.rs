@@ -27,8 +27,7 @@ impl Parts {
         let by_log = verifier.log(&mut log).map(|v| v.records).map_err(|fault| shown(&fault));
         let mut lines = Vec::new();
         export(&mut log, &mut lines).unwrap();
-        let by_export =
-            verifier.export(&*lines).map(|v| v.records).map_err(|fault| shown(&fault));
+        let by_export = verifier.export(&*lines).map(|v| v.records).map_err(|fault| shown(&fault));
         assert_eq!(by_log, by_export, "the export tells another story");
         by_log
     }
@@ -176,7 +175,8 @@ fn forged_records_are_found() {
         p.entries.push(forged);
     });
     finds("the chain built anew", &Fault::BadCheckpoint { size: SIZE }, |p| {
-        p.entries[4] = Chain::new(Head { size: 4, link: p.entries[3].link }).seal(&event(99)).unwrap();
+        p.entries[4] =
+            Chain::new(Head { size: 4, link: p.entries[3].link }).seal(&event(99)).unwrap();
         p.reseal(5);
     });
 }
@@ -190,7 +190,8 @@ fn the_checkpoint_itself_is_not_believed() {
         (checkpoint.size, checkpoint.link) = (head.size, head.link);
     });
     finds("signed with another key", &Fault::BadSignature { size: SIZE }, |p| {
-        p.entries[4] = Chain::new(Head { size: 4, link: p.entries[3].link }).seal(&event(99)).unwrap();
+        p.entries[4] =
+            Chain::new(Head { size: 4, link: p.entries[3].link }).seal(&event(99)).unwrap();
         p.reseal(5);
         let other = SigningKey::from_bytes(&[8; 32]);
         p.checkpoint = Some(other.checkpoint("test", p.head(), Timestamp::from_micros(0)));
@@ -270,7 +271,11 @@ fn a_log_of_many_pages_is_checked_while_it_grows() {
         ) -> Result<(), doorward_audit::LogError> {
             self.0.append(entries, checkpoint)
         }
-        fn read(&mut self, from: u64, most: usize) -> Result<Vec<Sealed>, doorward_audit::LogError> {
+        fn read(
+            &mut self,
+            from: u64,
+            most: usize,
+        ) -> Result<Vec<Sealed>, doorward_audit::LogError> {
             self.0.read(from, most)
         }
         fn checkpoint(&mut self) -> Result<Option<Checkpoint>, doorward_audit::LogError> {

@@ -80,8 +80,9 @@ fn upstreams(root: &Root) -> Result<(), Fault> {
             let suggestion = nearest(&upstream.provider, &known)
                 .unwrap_or_else(|| format!("expected one of {}", quoted(&known)));
             let message = format!("unknown provider `{}`", upstream.provider);
-            return Err(fault("upstream", index, ["provider".into()], message)
-                .suggest(Some(suggestion)));
+            return Err(
+                fault("upstream", index, ["provider".into()], message).suggest(Some(suggestion))
+            );
         };
         let made = Upstream::new(upstream.name.as_str(), provider, upstream.base_url.as_deref());
         made.map_err(|error| fault("upstream", index, ["base_url".into()], error.to_string()))?;
@@ -102,9 +103,8 @@ fn aliases(root: &Root) -> Result<(), Fault> {
         }
         for (at, target) in alias.targets.iter().enumerate() {
             let key = || [Step::from("targets"), Step::from(at)];
-            let target: Target = target
-                .parse()
-                .map_err(|error| fault("alias", index, key(), format!("{error}")))?;
+            let target: Target =
+                target.parse().map_err(|error| fault("alias", index, key(), format!("{error}")))?;
             if !upstreams.contains(&&*target.upstream) {
                 let message = format!("no upstream is called `{}`", target.upstream);
                 return Err(fault("alias", index, key(), message)
@@ -165,7 +165,9 @@ fn profiles(root: &Root) -> Result<(), Fault> {
             if !servers.contains(&server.as_str()) {
                 let key = [Step::from("servers"), Step::from(at)];
                 let message = format!("no server is called `{server}`");
-                return Err(fault("profile", index, key, message).suggest(nearest(server, &servers)));
+                return Err(
+                    fault("profile", index, key, message).suggest(nearest(server, &servers))
+                );
             }
         }
     }

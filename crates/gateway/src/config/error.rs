@@ -74,8 +74,9 @@ impl Fault {
     pub(super) fn locate(self, file: &str, text: &str, syntax: Syntax) -> ConfigError {
         let trail = Trail(self.trail);
         let place = match syntax {
-            Syntax::Toml => locate::span_of(text, &trail)
-                .map(|span| locate::position(text, span.start)),
+            Syntax::Toml => {
+                locate::span_of(text, &trail).map(|span| locate::position(text, span.start))
+            }
             Syntax::Yaml => None,
         };
         ConfigError {
@@ -90,7 +91,8 @@ impl Fault {
 
 /// Serde's words for unknown keys in ours, with the nearest key that exists.
 fn plain(message: &str) -> (String, Option<String>) {
-    for (start, kind) in [("unknown field `", "unknown key"), ("unknown variant `", "unknown value")]
+    for (start, kind) in
+        [("unknown field `", "unknown key"), ("unknown variant `", "unknown value")]
     {
         let Some((_, rest)) = message.split_once(start) else { continue };
         let Some((found, rest)) = rest.split_once('`') else { continue };

@@ -243,14 +243,24 @@ mod tests {
 
     #[test]
     fn durations_and_sizes() {
-        for (text, millis) in
-            [("250ms", Some(250)), ("30s", Some(30_000)), ("2 h", Some(7_200_000)), ("5", None), ("s", None), ("-1s", None), ("99999999999999999999s", None)]
-        {
+        for (text, millis) in [
+            ("250ms", Some(250)),
+            ("30s", Some(30_000)),
+            ("2 h", Some(7_200_000)),
+            ("5", None),
+            ("s", None),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+        ] {
             assert_eq!(Span::parse(text), millis.map(|m| Span(Duration::from_millis(m))), "{text}");
         }
-        for (text, bytes) in
-            [("7", Some(7)), ("2KiB", Some(2048)), ("1 GiB", Some(1 << 30)), ("1MB", None), ("", None)]
-        {
+        for (text, bytes) in [
+            ("7", Some(7)),
+            ("2KiB", Some(2048)),
+            ("1 GiB", Some(1 << 30)),
+            ("1MB", None),
+            ("", None),
+        ] {
             assert_eq!(Size::parse(text), bytes.map(Size), "{text}");
         }
     }

@@ -28,7 +28,8 @@ pub use error::ConfigError;
 pub use leaf::{Environment, SecretRef, SecretRefError, Size, Span};
 pub use sections::{
     AliasConfig, AuditConfig, EnvValue, GuardConfig, Header, LedgerConfig, Listen, NetworkAccess,
-    PriceConfig, ProfileConfig, RecordWhen, SandboxMode, ServerConfig, Storage, UpstreamConfig, UserRole,
+    PriceConfig, ProfileConfig, RecordWhen, SandboxMode, ServerConfig, Storage, UpstreamConfig,
+    UserRole,
 };
 
 /// The whole configuration. Every key is optional; unknown keys are errors.

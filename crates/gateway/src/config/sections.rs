@@ -69,7 +69,8 @@ impl Default for Storage {
 impl Storage {
     /// The database file, if the URL is one that this build can open.
     pub fn sqlite_path(&self) -> Option<PathBuf> {
-        let path = self.url.strip_prefix("sqlite://").or_else(|| self.url.strip_prefix("sqlite:"))?;
+        let path =
+            self.url.strip_prefix("sqlite://").or_else(|| self.url.strip_prefix("sqlite:"))?;
         (!path.is_empty()).then(|| PathBuf::from(path))
     }
 }

@@ -69,9 +69,8 @@ impl EventStream {
         while self.out.len() < BATCH {
             match self.poll_source(cx) {
                 Poll::Ready(true) => {}
-                Poll::Ready(false) => break,
                 Poll::Pending if self.out.is_empty() => return self.poll_alarm(cx),
-                Poll::Pending => break,
+                Poll::Ready(false) | Poll::Pending => break,
             }
         }
         if self.out.is_empty() {

@@ -195,7 +195,10 @@ impl Edge {
 /// Where a request wants to go.
 enum Path {
     Complete(&'static dyn Dialect),
-    Models { dialect: &'static dyn Dialect, one: Option<String> },
+    Models {
+        dialect: &'static dyn Dialect,
+        one: Option<String>,
+    },
     Mcp(Scope),
     Health,
     Ready,
@@ -259,7 +262,11 @@ fn list_dialect(headers: &http::HeaderMap) -> &'static dyn Dialect {
 }
 
 /// An error in a dialect's own words.
-fn failure(dialect: &'static dyn Dialect, error: &CallError, id: RequestId) -> Response<ResponseBody> {
+fn failure(
+    dialect: &'static dyn Dialect,
+    error: &CallError,
+    id: RequestId,
+) -> Response<ResponseBody> {
     if error.code == Code::Internal {
         tracing::error!(request = %id, error = %error, source = ?error.source, "internal error");
     } else if let Some(source) = &error.source {

@@ -109,17 +109,12 @@ impl Edge {
         one: Option<&str>,
     ) -> Response<ResponseBody> {
         let models = self.models.models(cx);
-        let body = match one {
-            None => dialect.write_models(&models),
-            Some(wanted) => match models.iter().find(|model| model.id == wanted) {
-                Some(model) => dialect.write_model(model),
-                None => {
-                    let error = CallError::new(Code::NotFound, format!("no model `{wanted}` here"));
-                    return failure(dialect, &error, cx.request);
-                }
-            },
-        };
-        json(body)
+        let Some(wanted) = one else { return json(dialect.write_models(&models)) };
+        if let Some(model) = models.iter().find(|model| model.id == wanted) {
+            return json(dialect.write_model(model));
+        }
+        let error = CallError::new(Code::NotFound, format!("no model `{wanted}` here"));
+        failure(dialect, &error, cx.request)
     }
 }
 

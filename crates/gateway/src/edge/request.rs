@@ -38,7 +38,10 @@ pub(super) fn presented(source: IpAddr, headers: &HeaderMap) -> Presented {
 }
 
 /// Browsers may be led here by any page; a page must neither call nor rebind a name to us.
-pub(super) fn admissible(limits: &EdgeLimits, request: &Request<Incoming>) -> Result<(), CallError> {
+pub(super) fn admissible(
+    limits: &EdgeLimits,
+    request: &Request<Incoming>,
+) -> Result<(), CallError> {
     let headers = request.headers();
     if let Some(origin) = headers.get(header::ORIGIN) {
         let known = origin.to_str().is_ok_and(|origin| {
@@ -203,7 +206,9 @@ mod tests {
 
     #[test]
     fn escapes_are_undone_and_wrong_ones_kept() {
-        for (from, to) in [("a%2Fb", "a/b"), ("a%2", "a%2"), ("%zz", "%zz"), ("%C3%A9", "é"), ("%ff", "%ff")] {
+        for (from, to) in
+            [("a%2Fb", "a/b"), ("a%2", "a%2"), ("%zz", "%zz"), ("%C3%A9", "é"), ("%ff", "%ff")]
+        {
             assert_eq!(decoded(from), to);
         }
     }

@@ -70,9 +70,8 @@ fn connect(
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let edge = edge.clone();
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        edge.clone().handle(peer.ip(), request)
-    });
+    let service =
+        service_fn(move |request: http::Request<Incoming>| edge.clone().handle(peer.ip(), request));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {

@@ -63,9 +63,9 @@ fn any_change_of_substance_hashes_otherwise() {
         |m| drop(m.remove(1)),
     ];
     for (at, change) in changes.into_iter().enumerate() {
-        let mut changed = conversation();
-        change(&mut changed);
-        assert_ne!(tip(&changed), expected, "change {at}");
+        let mut edited = conversation();
+        change(&mut edited);
+        assert_ne!(tip(&edited), expected, "change {at}");
     }
     let bob = History::of(&conversation()).chain(&Scope::new(&[1; 32], "bob")).pop();
     assert_ne!(bob, expected, "another principal");

@@ -20,9 +20,11 @@ fn tainted(world: &World) -> Chat<'_> {
     chat
 }
 
+type Change = fn(&mut Vec<Message>);
+
 #[test]
 fn no_rewriting_of_the_history_makes_it_cleaner() {
-    let changes: [(&str, fn(&mut Vec<Message>)); 12] = [
+    let changes: [(&str, Change); 12] = [
         ("as it is", |_| ()),
         ("drop the result", |m| drop(m.remove(2))),
         ("drop call and result", |m| drop(m.drain(1..3))),

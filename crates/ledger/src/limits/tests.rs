@@ -196,12 +196,9 @@ fn counts_are_shared_as_the_rule_says() {
     caller.team = Some("search".into());
     let key = KeyId::from_bytes([1; 16]).to_string();
     let cx = cx(caller);
-    for (per, subject) in [
-        (Per::All, ""),
-        (Per::Key, key.as_str()),
-        (Per::Principal, "ci"),
-        (Per::Team, "search"),
-    ] {
+    for (per, subject) in
+        [(Per::All, ""), (Per::Key, key.as_str()), (Per::Principal, "ci"), (Per::Team, "search")]
+    {
         let rule = Rule::new("r", Unit::Requests, Amount::whole(5), Window::Day);
         let bench = bench(vec![Rule { per, ..rule }], Prices::default());
         drop(bench.reserve(&cx, ask(1, None)).unwrap());
@@ -211,9 +208,7 @@ fn counts_are_shared_as_the_rule_says() {
 
 #[test]
 fn rules_that_cannot_be_kept_are_errors() {
-    let rule = |amount: &str| {
-        Rule::new("r", Unit::Tokens, amount.parse().unwrap(), Window::Day)
-    };
+    let rule = |amount: &str| Rule::new("r", Unit::Tokens, amount.parse().unwrap(), Window::Day);
     let made = |rules| {
         Limits::new(rules, Prices::default(), Arc::new(Memory::default()), Arc::new(SystemClock))
             .map(|_| ())

@@ -25,6 +25,8 @@ const SHORT_REST: Duration = Duration::from_secs(2);
 const HEALTHY: Duration = Duration::from_secs(30);
 /// How long a process may take to end by itself once its input is closed.
 const GRACE: Duration = Duration::from_secs(2);
+/// How much is read from a process at once.
+const READ: usize = 64 << 10;
 /// How much of a process's chatter is logged.
 const MOST_CHATTER: usize = 64 << 10;
 
@@ -212,7 +214,7 @@ async fn live(
     let Launched { stdin, stdout, stderr, mut process } = launched;
     let chatter = stderr.map(|stderr| tokio::spawn(drain(server.clone(), stderr)));
     {
-        let mut read = std::pin::pin!(wire.read(BufReader::new(stdout)));
+        let mut read = std::pin::pin!(wire.read(BufReader::with_capacity(READ, stdout)));
         let write = wire::write(outbox, stdin);
         tokio::select! {
             () = &mut read => {}

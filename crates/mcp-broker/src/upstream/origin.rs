@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use doorward_core::{BoxFuture, Credential};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -21,11 +19,12 @@ use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::value::RawValue;
 
+use super::address::{Peer, SESSION, Session, address, show};
 use super::sse::Events;
 use super::{Answer, Ask, Condition, Failure, Link, handshake, wire};
 use crate::builder::BuildError;
 use crate::envelope::{self, Message};
-use crate::protocol::{self, MODERN, code};
+use crate::protocol::{self, code};
 use crate::shelf::Holder;
 use crate::{Era, Server, State};
 
@@ -37,11 +36,6 @@ const LONGEST_ERROR: usize = 64 << 10;
 const ENVELOPE: usize = 4096;
 /// How long small things may take that nobody waits for: cancelling, ending sessions.
 const ASIDE: Duration = Duration::from_secs(5);
-
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// An HTTP endpoint as a server.
 pub(crate) struct Origin {
@@ -61,20 +55,6 @@ struct Known {
     condition: Condition,
     sessions: HashMap<Holder, Arc<Session>>,
     closed: bool,
-}
-
-/// A legacy session, as one credential holds it.
-#[derive(Debug)]
-struct Session {
-    id: Option<HeaderValue>,
-    version: &'static str,
-}
-
-/// How to talk to the server now.
-#[derive(Clone)]
-enum Peer {
-    Modern,
-    Legacy(Arc<Session>),
 }
 
 impl Origin {
@@ -346,78 +326,6 @@ fn client(secure: bool) -> Result<Client<HttpsConnector<HttpConnector>, Full<Byt
     };
     let connector = builder.https_or_http().enable_http1().enable_http2().wrap_connector(tcp);
     Ok(Client::builder(TokioExecutor::new()).build(connector))
-}
-
-/// The headers that say what is asked, of which session, in which version.
-fn address(headers: &mut HeaderMap, peer: &Peer, ask: Option<&Ask<'_>>) -> Result<(), Failure> {
-    match peer {
-        Peer::Modern => {
-            headers.insert(VERSION, HeaderValue::from_static(MODERN));
-            let Some(ask) = ask else { return Ok(()) };
-            headers.insert(METHOD, HeaderValue::from_static(ask.method));
-            if let Some(name) = ask.name {
-                headers.insert(NAME, mirrored(name)?);
-            }
-            mirror_arguments(headers, ask)?;
-        }
-        Peer::Legacy(session) => {
-            if ask.is_none_or(|ask| ask.method != "initialize") {
-                headers.insert(VERSION, HeaderValue::from_static(session.version));
-            }
-            if let Some(id) = &session.id {
-                headers.insert(SESSION, id.clone());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The arguments that the server's own schema wants in headers. What the client sent in such
-/// headers never comes this far.
-fn mirror_arguments(headers: &mut HeaderMap, ask: &Ask<'_>) -> Result<(), Failure> {
-    let Some(arguments) = ask.arguments.filter(|_| !ask.mirrors.is_empty()) else {
-        return Ok(());
-    };
-    let wrong = |_| Failure::Nonsense("wants an argument in a header that cannot hold it");
-    let arguments = serde_json::from_str(arguments.get())
-        .map_err(|_| Failure::Nonsense("was to be sent arguments that are no JSON"))?;
-    for mirror in ask.mirrors {
-        let Some(value) = mirror.value(&arguments) else { continue };
-        let name = HeaderName::try_from(format!("mcp-param-{}", mirror.header)).map_err(wrong)?;
-        headers.insert(name, mirrored(&value)?);
-    }
-    Ok(())
-}
-
-/// A value of the body in a header: as it is where a header can hold it, else in Base64.
-fn mirrored(value: &str) -> Result<HeaderValue, Failure> {
-    let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-        && value.trim() == value
-        && !(value.starts_with("=?base64?") && value.ends_with("?="));
-    let written = if plain {
-        HeaderValue::from_str(value)
-    } else {
-        HeaderValue::try_from(format!("=?base64?{}?=", STANDARD.encode(value)))
-    };
-    written.map_err(|_| Failure::Nonsense("has a name or argument that no header can hold"))
-}
-
-fn show(headers: &mut HeaderMap, credential: Option<&Credential>) -> Result<(), Failure> {
-    let wrong = || Failure::Nonsense("wants a credential that no header can hold");
-    let (name, mut value) = match credential {
-        None => return Ok(()),
-        Some(Credential::Key(key)) => {
-            let value = HeaderValue::try_from(format!("Bearer {}", key.expose()));
-            (AUTHORIZATION, value.map_err(|_| wrong())?)
-        }
-        Some(Credential::Header { name, value }) => (
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?,
-            HeaderValue::from_str(value.expose()).map_err(|_| wrong())?,
-        ),
-    };
-    value.set_sensitive(true);
-    headers.insert(name, value);
-    Ok(())
 }
 
 async fn collect(

@@ -1,5 +1,5 @@
 //! The broker through the seams its users call: real streams, real peers, only the process faked.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly, as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail loudly, as tests do")]
 
 mod calls;
 #[cfg(feature = "stdio")]

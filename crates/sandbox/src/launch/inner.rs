@@ -115,17 +115,18 @@ fn first_to_go(myself: &OwnedFd) -> io::Result<()> {
 
 /// Builds the root folder and gives up every right. Gives whether there is such a folder.
 fn isolate(order: &mut Handover, myself: &OwnedFd) -> Result<bool, Refusal> {
-    let built = if order.means == Means::None {
-        Err("it needs a user namespace".to_owned())
-    } else {
-        umask(Mode::from_bits_truncate(0o022));
-        Root::build(order)
+    let entered = match order.means {
+        Means::None => Err("it needs a user namespace".to_owned()),
+        Means::Root | Means::Owner => Root::enter(),
     };
-    let proc = built.as_ref().map_or_else(|why| Err(why.clone()), |root| root.proc.clone());
-    number_processes(order, proc.is_ok());
-    let sealed = built.and_then(|root| root.seal(&order.exposure));
-    let detail = "only what is exposed exists";
-    let mounted = order.layers.require(name::MOUNT, sealed.map(|()| detail.to_owned()))?;
+    let detail = entered.map(|()| "only what is exposed exists".to_owned());
+    let mounted = order.layers.require(name::MOUNT, detail)?;
+    let proc = if mounted {
+        build(order)?
+    } else {
+        number_processes(order, false);
+        Err("it needs a mount namespace".to_owned())
+    };
     order.layers.require(name::PROC, proc.map(|()| "read-only, only its own processes".into()))?;
     if order.renamed {
         // A program may well see a name that is not nice.
@@ -139,6 +140,18 @@ fn isolate(order: &mut Handover, myself: &OwnedFd) -> Result<bool, Refusal> {
     let dropped = identity::drop_capabilities().map(|()| "and none to be gained".to_owned());
     order.layers.require(name::CAPABILITIES, dropped.map_err(|error| error.to_string()))?;
     Ok(mounted)
+}
+
+/// Builds the root folder and seals it. Half a root folder is worse than none: from here on there
+/// is no going on without. Gives whether there is a `/proc`.
+fn build(order: &mut Handover) -> Result<Result<(), String>, Refusal> {
+    let broken = |reason| Refusal::Layer { layer: name::MOUNT.to_owned(), reason };
+    umask(Mode::from_bits_truncate(0o022));
+    let root = Root::build(order).map_err(broken)?;
+    let proc = root.proc.clone();
+    number_processes(order, proc.is_ok());
+    root.seal(&order.exposure).map_err(broken)?;
+    Ok(proc)
 }
 
 /// Bounds processes by their numbers, which holds for root as well.

@@ -1,4 +1,9 @@
 //! The root folder: a small file system in memory, with what is exposed bound into it.
+//!
+//! The order matters. Everything that is created or written is done while the new root holds
+//! nothing of the host; only then are the host's files bound, and from then on nothing is created
+//! or written. Otherwise a path that is exposed and one that is made could meet, and the launcher
+//! would write, with all its rights, to the host.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -53,20 +58,23 @@ fn mount_fresh(kind: &str, at: &str, flags: MsFlags, data: &str) -> Result<(), S
 }
 
 impl Root {
-    /// Enters a mount namespace with a root folder that holds what is exposed.
+    /// Enters a mount namespace of its own. The one step that can fail without a trace.
+    pub(super) fn enter() -> Result<(), String> {
+        unshare(CloneFlags::CLONE_NEWNS).map_err(|error| error.to_string())
+    }
+
+    /// Makes a root folder that holds what is exposed, within the namespace entered before.
     pub(super) fn build(order: &Handover) -> Result<Self, String> {
         let root = Path::new("/");
-        unshare(CloneFlags::CLONE_NEWNS).map_err(|error| error.to_string())?;
         let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, root, None::<&str>, flags, None::<&str>)
             .map_err(doing("separate", root))?;
         enter_empty()?;
+        settings(order.network).map_err(doing("write", Path::new("/etc")))?;
         let proc = kernel_folders()?;
         scratch(order)?;
-        expose(&order.exposure)?;
-        settings(order.network).map_err(doing("write", Path::new("/etc")))?;
-        // Relative paths mean the same as outside, whatever of them exists.
-        folder(&order.cwd)?;
+        make_places(&order.exposure, &order.cwd)?;
+        bind_all(&order.exposure)?;
         Ok(Self { proc })
     }
 
@@ -143,30 +151,44 @@ fn scratch(order: &Handover) -> Result<(), String> {
     Ok(())
 }
 
-/// Binds what is exposed, folders before what is in them.
-fn expose(exposure: &Exposure) -> Result<(), String> {
-    for (path, bound) in &exposure.binds {
-        let above = path.ancestors().skip(1).find_map(|above| exposure.binds.get(above));
-        if above.is_some_and(|above| above.write == bound.write) {
-            continue;
-        }
-        let source = Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path));
-        let kind = fs::symlink_metadata(&source).map_err(doing("find", path))?;
+/// Makes a place for everything that is to be bound, the links, and the working folder. What
+/// lies within something exposed will be there once that is bound.
+fn make_places(exposure: &Exposure, cwd: &Path) -> Result<(), String> {
+    let within = |path: &Path| path.ancestors().skip(1).any(|up| exposure.binds.contains_key(up));
+    for path in exposure.binds.keys().filter(|path| !within(path)) {
+        let kind = fs::symlink_metadata(on_host(path)).map_err(doing("find", path))?;
         if kind.is_dir() {
             folder(path)?;
         } else if !path.exists() {
             path.parent().map_or(Ok(()), folder)?;
-            File::create(path).map_err(doing("create", path))?;
+            File::create_new(path).map_err(doing("create", path))?;
         }
-        bind(&source, path)?;
     }
-    for (link, target) in &exposure.links {
+    let links = exposure.links.iter().filter(|(link, _)| !within(link));
+    for (link, target) in links {
         if fs::symlink_metadata(link).is_err() {
             link.parent().map_or(Ok(()), folder)?;
             symlink(target, link).map_err(doing("link", link))?;
         }
     }
+    // Relative paths mean the same as outside, whatever of them exists.
+    if within(cwd) || exposure.binds.contains_key(cwd) { Ok(()) } else { folder(cwd) }
+}
+
+/// Binds what is exposed, folders before what is in them.
+fn bind_all(exposure: &Exposure) -> Result<(), String> {
+    for (path, bound) in &exposure.binds {
+        let above = path.ancestors().skip(1).find_map(|above| exposure.binds.get(above));
+        if above.is_none_or(|above| above.write != bound.write) {
+            bind(&on_host(path), path)?;
+        }
+    }
     Ok(())
+}
+
+/// Where a path of the host is found until the end.
+fn on_host(path: &Path) -> PathBuf {
+    Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// Who and where the program is, told without the host's files.
@@ -186,7 +208,7 @@ fn settings(network: Network) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder with all above it. One that is there, or is part of what is exposed, stays as it is.
+/// A folder with all above it. One that is there stays as it is.
 fn folder(path: &Path) -> Result<(), String> {
     if path.is_dir() {
         return Ok(());

@@ -87,14 +87,13 @@ async fn the_callers_environment_is_nowhere() {
 
 #[tokio::test]
 async fn nothing_outside_its_scratch_folder_can_be_written() {
-    let scene = Scene::new(&[("s/run.sh", "echo x > $1 && echo WROTE")]);
+    let scene = Scene::new(&[("s/run.sh", "exec 3>> $1 && echo WROTE")]);
     let own = scene.text("s/new");
     for path in [
         "/new",
         "/usr/new",
         "/usr/bin/sh",
         "/etc/new",
-        "/etc/passwd",
         "/opt/new",
         "/dev/new",
         "/home/new",
@@ -115,6 +114,43 @@ async fn nothing_outside_its_scratch_folder_can_be_written() {
     let ended = run(&Spec::new(["/bin/sh", &scene.text("s/run.sh"), "/tmp/new"])).await;
     assert!(ended.out.contains("WROTE"), "{ended:?}");
     assert!(!Path::new("/tmp/new").exists(), "its /tmp is its own");
+}
+
+#[tokio::test]
+async fn building_a_sandbox_changes_nothing_on_the_host() {
+    // The files the sandbox has of its own, where a program names the host's.
+    for path in ["/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname"] {
+        let Ok(before) = std::fs::read(path) else { continue };
+        for options in ["read", "argument"] {
+            let mut spec = Spec::new(["/bin/sh", "-c", "cat $0", path]);
+            if options == "read" {
+                spec.command[3] = "/dev/null".to_owned();
+                spec.read.push(path.into());
+            }
+            run(&spec).await;
+            let after = std::fs::read(path).unwrap();
+            if after != before {
+                std::fs::write(path, &before).unwrap();
+                panic!("{path} was changed, and is restored");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn places_within_what_is_given_are_not_made_on_the_host() {
+    let scene = Scene::new(&[("given/a", "A"), ("given/sub/deep/b", "B")]);
+    let mut spec = Spec::new(["/bin/sh", "-c", "cat a sub/deep/b"]);
+    spec.read = vec![scene.path("given"), scene.path("given/a")];
+    spec.write = vec![scene.path("given/sub/deep")];
+    spec.cwd = Some(scene.path("given"));
+    let ended = run(&spec).await;
+    assert_eq!(ended.out, "AB", "{ended:?}");
+    let names = |path: &str| std::fs::read_dir(scene.path(path)).unwrap().count();
+    assert_eq!(
+        [names(""), names("given"), names("given/sub"), names("given/sub/deep")],
+        [1, 2, 1, 1]
+    );
 }
 
 #[tokio::test]
@@ -205,7 +241,7 @@ async fn only_the_three_standard_descriptors_are_open() {
 #[tokio::test]
 async fn other_processes_cannot_be_signalled_or_seen() {
     let mut victim = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-    let ended = shell(&format!("kill -9 {0}; kill -9 -1; ls -d /proc/{0}; :", victim.id())).await;
+    let ended = shell(&format!("kill -9 {0}; ls -d /proc/{0}; :", victim.id())).await;
     assert!(!ended.out.contains("/proc"), "{ended:?}");
     assert!(victim.try_wait().unwrap().is_none(), "it still runs");
     victim.kill().unwrap();

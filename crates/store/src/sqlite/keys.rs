@@ -25,7 +25,8 @@ impl SqliteKeys {
 
 impl KeyStore for SqliteKeys {
     fn keys(&self) -> Result<Vec<KeyRecord>, KeyStoreError> {
-        let sql = "SELECT id, name, owner, owner_kind, team, hash, scopes, created, expires, revoked
+        let sql =
+            "SELECT id, name, owner, owner_kind, team, hash, scopes, created, expires, revoked
                    FROM virtual_key ORDER BY number";
         let connection = self.lock();
         let mut select = connection.prepare_cached(sql).map_err(KeyStoreError::storage)?;

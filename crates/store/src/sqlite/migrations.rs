@@ -31,8 +31,10 @@ pub(super) fn apply(connection: &mut Connection) -> rusqlite::Result<i64> {
     for (version, (name, sql)) in (1_i64..).zip(STEPS) {
         if version > found {
             transaction.execute_batch(sql)?;
-            transaction
-                .execute("INSERT INTO migration (version, name) VALUES (?1, ?2)", (version, name))?;
+            transaction.execute(
+                "INSERT INTO migration (version, name) VALUES (?1, ?2)",
+                (version, name),
+            )?;
         }
     }
     transaction.commit()?;

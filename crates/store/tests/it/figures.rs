@@ -40,9 +40,12 @@ fn appending_in_batches() {
     for round in 0..rounds {
         append(&mut log, round * batch, (round + 1) * batch).unwrap();
     }
-    let (wall, used, count) = (wall.elapsed(), cpu() - used, (rounds * batch) as f64);
-    println!("append: {:.0} records/s, {:.2} µs CPU each (event, JSON, hashes, SQLite; batches of {batch})",
-        count / wall.as_secs_f64(), used.as_secs_f64() * 1e6 / count);
+    let (wall, used, count) = (wall.elapsed(), cpu().saturating_sub(used), (rounds * batch) as f64);
+    println!(
+        "append: {:.0} records/s, {:.2} µs CPU each (event, JSON, hashes, SQLite; batches of {batch})",
+        count / wall.as_secs_f64(),
+        used.as_secs_f64() * 1e6 / count
+    );
 
     let begun = SystemClock.instant();
     let verified = verify(&mut log, &signing_key().verifying_key()).unwrap();
@@ -76,8 +79,11 @@ fn recording() {
     while recorder.stats().recorded < count {
         std::thread::sleep(Duration::from_millis(1));
     }
-    println!("sustained: {:.0} records/s in {} batches", count as f64 / wall.elapsed().as_secs_f64(),
-        recorder.stats().batches);
+    println!(
+        "sustained: {:.0} records/s in {} batches",
+        count as f64 / wall.elapsed().as_secs_f64(),
+        recorder.stats().batches
+    );
 
     // At a steady 5,000 a second: what a call costs its caller, without making the event.
     let mut caller = Duration::ZERO;
@@ -91,14 +97,19 @@ fn recording() {
                 drop(recorder.open().await.unwrap().commit(event));
                 made += 1;
             }
-            caller += cpu() - used;
+            caller += cpu().saturating_sub(used);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     });
     let per = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(made);
-    let (batches, writer) = (recorder.stats().batches - before.0, writer_cpu() - before.1);
-    println!("steady: {:.2} µs CPU a call on the caller's thread, {:.2} µs on the writer's, {} batches",
-        per(caller), per(writer), batches);
+    let (batches, writer) =
+        (recorder.stats().batches - before.0, writer_cpu().saturating_sub(before.1));
+    println!(
+        "steady: {:.2} µs CPU a call on the caller's thread, {:.2} µs on the writer's, {} batches",
+        per(caller),
+        per(writer),
+        batches
+    );
 
     // One after the other, each awaited.
     let wall = SystemClock.instant();

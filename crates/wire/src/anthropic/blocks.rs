@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::event::Kind;
 use crate::emit;
 use crate::json::{Source, Text};
 use crate::sse::Event;
@@ -40,6 +41,8 @@ pub(super) enum Step {
 /// A forwarded event's place among blocks.
 pub(super) struct Place {
     pub(super) step: Step,
+    /// The kind of the block that starts.
+    pub(super) kind: String,
     upstream: u64,
     /// Where the number stands in the event's bytes, if it can be replaced there.
     span: Option<Range<usize>>,
@@ -51,6 +54,8 @@ struct Head<'a> {
     kind: Option<Text<'a>>,
     #[serde(borrow)]
     index: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_block: Option<Kind<'a>>,
 }
 
 impl Blocks {
@@ -58,7 +63,7 @@ impl Blocks {
     /// while all numbers are upstream's own.
     pub(super) fn place(&self, raw: &Bytes) -> Place {
         let needle: &[u8] = if self.shifted { b"content_block_" } else { b"content_block_st" };
-        let nothing = Place { step: Step::None, upstream: 0, span: None };
+        let nothing = Place { step: Step::None, kind: String::new(), upstream: 0, span: None };
         if memchr::memmem::find(raw, needle).is_none() {
             return nothing;
         }
@@ -78,59 +83,66 @@ impl Blocks {
             }
             _ => None,
         };
-        Place { step, upstream, span }
+        let kind = head.content_block.map(|block| block.kind.0.into_owned()).unwrap_or_default();
+        Place { step, kind, upstream, span }
     }
 
-    /// Forwards an event, renumbered where needed. An event of a block that was closed here is
-    /// left out.
-    pub(super) fn forward(&mut self, raw: &Bytes, place: &Place, out: &mut BytesMut) {
-        let own = match place.step {
-            Step::None => return out.extend_from_slice(raw),
+    /// A forwarded event's own block number; `None` for an event of a block that was closed here.
+    pub(super) fn number(&mut self, place: &Place) -> Option<u64> {
+        match place.step {
+            Step::None => None,
             Step::Start => {
                 let own = self.claim();
                 self.shifted |= own != place.upstream;
                 self.forwarded.push(Forwarded { upstream: place.upstream, own, open: true });
-                own
+                Some(own)
             }
             Step::Delta | Step::Stop => {
                 let is_it = |block: &&mut Forwarded| block.open && block.upstream == place.upstream;
-                let Some(block) = self.forwarded.iter_mut().rev().find(is_it) else {
-                    if self.forwarded.is_empty() && self.next == 0 {
-                        // An upstream that never said where its blocks begin.
-                        out.extend_from_slice(raw);
-                    }
-                    return;
-                };
+                let block = self.forwarded.iter_mut().rev().find(is_it)?;
                 block.open = place.step == Step::Delta;
-                block.own
+                Some(block.own)
             }
-        };
-        match &place.span {
-            Some(span) if own != place.upstream => {
-                out.extend_from_slice(&raw[..span.start]);
-                out.extend_from_slice(own.to_string().as_bytes());
-                out.extend_from_slice(&raw[span.end..]);
-            }
-            _ => out.extend_from_slice(raw),
         }
     }
 
-    /// The number for the block that begins now.
-    pub(super) fn claim(&mut self) -> u64 {
+    /// Whether no block ever began: the upstream does not say where its blocks do.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == 0
+    }
+
+    /// The number for a block made here. From here on upstream's numbers are checked one by one.
+    pub(super) fn begin(&mut self) -> u64 {
+        self.shifted = true;
+        self.claim()
+    }
+
+    fn claim(&mut self) -> u64 {
         let own = self.next;
         self.next += 1;
         own
     }
 
-    /// The number for a block made here. Forwarded blocks that are still open are closed.
-    pub(super) fn begin(&mut self, out: &mut BytesMut) -> u64 {
-        for block in self.forwarded.iter_mut().filter(|block| block.open) {
-            block.open = false;
-            stop(block.own, out);
-        }
-        // From here on upstream's numbers must be checked one by one.
+    /// A block was closed here: what else comes of it is not forwarded.
+    pub(super) fn close(&mut self, own: u64) {
         self.shifted = true;
-        self.claim()
+        for block in self.forwarded.iter_mut().filter(|block| block.own == own) {
+            block.open = false;
+        }
+    }
+}
+
+impl Place {
+    /// The event's bytes with this block number.
+    pub(super) fn renumber(&self, raw: &Bytes, own: u64) -> Bytes {
+        let Some(span) = self.span.clone().filter(|_| own != self.upstream) else {
+            return raw.clone();
+        };
+        let mut out = BytesMut::with_capacity(raw.len() + 4);
+        out.extend_from_slice(&raw[..span.start]);
+        out.extend_from_slice(own.to_string().as_bytes());
+        out.extend_from_slice(&raw[span.end..]);
+        out.freeze()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::ID;
 use crate::ReadError;
-use crate::json::{Content, Members, Source, Text, opaque};
+use crate::json::{Content, Members, Source, Text};
 
 #[derive(Deserialize)]
 struct MessageIn<'a> {
@@ -128,7 +128,7 @@ fn read_block<'a>(
         Ok(block) => block,
         // A block that is not known may have fields of the same names and other kinds.
         Err(error) if is_known(source.read::<Kind<'a>>(value)?.kind.as_str()) => return Err(error),
-        Err(_) => return Ok(opaque(ID, value)),
+        Err(_) => return source.opaque(ID, value),
     };
     let missing = |field: &str| source.wrong(value, format!("missing field `{field}`"));
     let needed = |field: &str, text: Option<Text<'a>>| {
@@ -140,13 +140,13 @@ fn read_block<'a>(
             let origin = block.source.ok_or_else(|| missing("source"))?;
             match read_media(source, block.kind.as_str(), origin, block.title)? {
                 Some(body) => body,
-                None => return Ok(opaque(ID, value)),
+                None => return source.opaque(ID, value),
             }
         }
         "tool_use" => Body::ToolUse(ToolUse {
             id: needed("id", block.id)?,
             name: needed("name", block.name)?,
-            arguments: block.input.ok_or_else(|| missing("input"))?.get().to_owned(),
+            arguments: arguments(source, block.input.ok_or_else(|| missing("input"))?)?,
         }),
         "tool_result" if within == Within::Message => {
             let content = match block.content {
@@ -169,9 +169,14 @@ fn read_block<'a>(
             let redacted = Some(needed("data", block.data)?);
             Body::Reasoning(Reasoning { redacted, issuer: Some(ID), ..Reasoning::default() })
         }
-        _ => return Ok(opaque(ID, value)),
+        _ => return source.opaque(ID, value),
     };
-    Ok(Part { body, cache_control: block.cache_control.map(RawValue::to_owned) })
+    Ok(Part { body, cache_control: source.keep_any(block.cache_control)? })
+}
+
+/// The text of a call's input, byte for byte.
+fn arguments<'a>(source: Source<'a>, input: &'a RawValue) -> Result<String, ReadError> {
+    Ok(String::from(Box::<str>::from(source.keep(input)?)))
 }
 
 #[derive(Deserialize)]

@@ -258,7 +258,7 @@ impl Messages {
             "input_json_delta" => {
                 let json = text(delta.partial_json);
                 match self.blocks.get_mut(&index) {
-                    Some(Block::Call(_) | Block::Plain) if json.is_empty() => {}
+                    // Told even if empty: whoever holds a call back must hold all of it back.
                     Some(Block::Call(call)) => {
                         call.filled |= !json.trim().is_empty();
                         out.push(ModelEvent::ToolDelta { call: call.number, json });

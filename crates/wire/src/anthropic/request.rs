@@ -110,7 +110,7 @@ fn read_params<'a>(
         match (thinking.kind.as_str(), thinking.budget_tokens) {
             ("enabled", Some(Whole(budget))) => params.thinking_budget = Some(budget),
             // Adaptive or disabled: the model's own default elsewhere.
-            _ => extra.push(("thinking".to_owned(), value.to_owned())),
+            _ => extra.push(("thinking".to_owned(), source.keep(value)?)),
         }
     }
     if let Some(value) = members.take("output_config") {
@@ -120,7 +120,7 @@ fn read_params<'a>(
             Some((kind, Some(schema))) if kind.as_str() == "json_schema" => {
                 params.response_format = Some(ResponseFormat::JsonSchema {
                     name: "answer".to_owned(),
-                    schema: schema.to_owned(),
+                    schema: source.keep(schema)?,
                     strict: Some(true),
                 });
             }
@@ -184,10 +184,10 @@ fn read_tool<'a>(source: Source<'a>, value: &'a RawValue) -> Result<ToolDef, Rea
     Ok(ToolDef {
         name: name.into_string(),
         description: tool.description.map(Text::into_string),
-        schema: tool.input_schema.map(RawValue::to_owned),
+        schema: source.keep_any(tool.input_schema)?,
         strict: tool.strict,
-        cache_control: tool.cache_control.map(RawValue::to_owned),
-        opaque: (!is_plain).then(|| value.to_owned()),
+        cache_control: source.keep_any(tool.cache_control)?,
+        opaque: source.keep_any(Some(value).filter(|_| !is_plain))?,
         hidden: false,
     })
 }

@@ -1,15 +1,16 @@
 //! Events into a client's stream events, or one whole answer.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use doorward_core::{CallError, Finish, Frame, ModelEvent, Usage};
 
-use super::blocks::{self, Blocks, Step};
+use super::blocks::{self, Blocks, Place, Step};
 use super::{finish_word, input_of, write_error, write_usage};
 use crate::answer::{Answer, Bodies, Collected, Piece, cut, told};
 use crate::emit::{self, Object};
+use crate::stream::Tail;
 use crate::{Writer, WriterOptions};
 
 pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
@@ -29,14 +30,15 @@ pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
 struct Streaming {
     options: WriterOptions,
     blocks: Blocks,
-    /// The block made here that is not closed yet.
+    /// The block that is not closed yet, made here or forwarded.
     open: Option<Open>,
     /// The calls made here.
-    calls: BTreeMap<u32, u64>,
+    calls: BTreeSet<u32>,
     started: bool,
     refused: bool,
     stop: Stop,
     usage: Option<Usage>,
+    tail: Tail,
     ended: bool,
 }
 
@@ -63,6 +65,8 @@ enum Kind {
     Text,
     Thinking,
     Call(u32),
+    /// What the common form has no word for.
+    Other,
 }
 
 impl Writer for Streaming {
@@ -74,7 +78,10 @@ impl Writer for Streaming {
             Some(raw) if self.options.same_dialect && !self.concerns_own_call(frame) => {
                 self.forward(frame, raw, out);
             }
-            _ => frame.events.iter().for_each(|event| self.tell(event, out)),
+            _ => {
+                self.tail.seal(out);
+                frame.events.iter().for_each(|event| self.tell(event, out));
+            }
         }
     }
 
@@ -86,6 +93,7 @@ impl Writer for Streaming {
 
     fn error(&mut self, error: &CallError, out: &mut BytesMut) {
         if !std::mem::replace(&mut self.ended, true) {
+            self.tail.seal(out);
             emit::sse(out, Some("error"), |body| write_error(body, error));
         }
     }
@@ -97,7 +105,7 @@ impl Streaming {
         !self.calls.is_empty()
             && frame.events.iter().any(|event| match event {
                 ModelEvent::ToolDelta { call, .. } | ModelEvent::ToolEnd { call } => {
-                    self.calls.contains_key(call)
+                    self.calls.contains(call)
                 }
                 _ => false,
             })
@@ -105,14 +113,38 @@ impl Streaming {
 
     fn forward(&mut self, frame: &Frame, raw: &Bytes, out: &mut BytesMut) {
         let place = self.blocks.place(raw);
-        let ends = frame
-            .events
-            .iter()
-            .any(|event| matches!(event, ModelEvent::Finish { .. } | ModelEvent::Done));
-        if place.step == Step::Start || ends {
-            self.close(out);
+        match place.step {
+            Step::None => {
+                let is_end = |event: &ModelEvent| {
+                    matches!(event, ModelEvent::Finish { .. } | ModelEvent::Done)
+                };
+                if frame.events.iter().any(is_end) {
+                    self.close(out);
+                }
+                self.tail.forward(frame, raw, out);
+            }
+            Step::Start => self.close(out),
+            Step::Delta | Step::Stop if self.blocks.is_empty() => {
+                return self.tail.forward(frame, raw, out);
+            }
+            Step::Delta | Step::Stop => {}
         }
-        self.blocks.forward(raw, &place, out);
+        if let Some(own) = self.blocks.number(&place) {
+            self.tail.forward(frame, &place.renumber(raw, own), out);
+            match place.step {
+                Step::Start => self.open = Some(Open { index: own, kind: kind_of(&place, frame) }),
+                Step::Stop => self.open = self.open.filter(|open| open.index != own),
+                Step::Delta | Step::None => {}
+            }
+        } else if place.step == Step::Delta {
+            // Its block was closed here, so what it says goes into another.
+            return frame.events.iter().for_each(|event| self.tell(event, out));
+        }
+        self.follow(frame);
+    }
+
+    /// Keeps track of what a forwarded frame said.
+    fn follow(&mut self, frame: &Frame) {
         for event in &frame.events {
             match event {
                 ModelEvent::Start { usage, .. } => {
@@ -216,11 +248,12 @@ impl Streaming {
     fn begin(&mut self, out: &mut BytesMut) -> u64 {
         self.start("", "", out);
         self.close(out);
-        self.blocks.begin(out)
+        self.blocks.begin()
     }
 
     fn close(&mut self, out: &mut BytesMut) {
         if let Some(open) = self.open.take() {
+            self.blocks.close(open.index);
             blocks::stop(open.index, out);
         }
     }
@@ -261,7 +294,7 @@ impl Streaming {
             block.object("input", |_| {});
         });
         self.open = Some(Open { index, kind: Kind::Call(call) });
-        self.calls.insert(call, index);
+        self.calls.insert(call);
         self.stop = Stop::Calls;
     }
 
@@ -290,6 +323,18 @@ impl Streaming {
         }
         emit::sse(out, Some("message_stop"), |body| body.str("type", "message_stop"));
         self.ended = true;
+    }
+}
+
+fn kind_of(place: &Place, frame: &Frame) -> Kind {
+    let call = frame.events.iter().find_map(|event| match event {
+        ModelEvent::ToolStart { call, .. } => Some(Kind::Call(*call)),
+        _ => None,
+    });
+    match place.kind.as_str() {
+        "text" => Kind::Text,
+        "thinking" => Kind::Thinking,
+        _ => call.unwrap_or(Kind::Other),
     }
 }
 

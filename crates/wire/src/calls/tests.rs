@@ -50,8 +50,8 @@ fn trap_16_calls_are_told_apart_whatever_the_indexes() {
             &[(Some(0), "a", "f", "{\"x\""), (Some(0), "a", "f", ":1}"), (Some(1), "b", "g", "{}")],
         ),
         (
-            "name after arguments",
-            &[(Some(0), "a", "", "{\"x\""), (Some(0), "", "f", ":1}"), (Some(1), "b", "g", "{}")],
+            "name after the id",
+            &[(Some(0), "a", "", ""), (Some(0), "", "f", "{\"x\":1}"), (Some(1), "b", "g", "{}")],
         ),
         (
             "blanks after the end",
@@ -86,6 +86,7 @@ fn a_judged_call_cannot_grow() {
     let first = [(Some(0), "a", "f", "{}"), (Some(1), "b", "g", "{}")];
     assert!(calls(&[first[0], first[1], (Some(0), "", "", ",")]).is_err());
     assert!(calls(&[first[0], (Some(0), "", "other", "")]).is_err(), "nor change its name");
+    assert!(calls(&[(Some(0), "a", "", "{")]).is_err(), "nor begin without one");
 }
 
 #[test]

@@ -222,22 +222,34 @@ pub(super) struct Bare {
 
 /// Just enough of a chunk to see which indexes its tool calls have.
 #[derive(Deserialize)]
-pub(super) struct Indexes {
-    #[serde(default)]
-    pub(super) choices: Vec<ChoiceIndexes>,
+pub(super) struct Indexes<'a> {
+    #[serde(borrow, default)]
+    pub(super) choices: Vec<ChoiceIndexes<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct ChoiceIndexes {
-    pub(super) delta: Option<DeltaIndexes>,
+pub(super) struct ChoiceIndexes<'a> {
+    #[serde(borrow)]
+    pub(super) delta: Option<DeltaIndexes<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct DeltaIndexes {
-    pub(super) tool_calls: Option<Vec<CallIndex>>,
+pub(super) struct DeltaIndexes<'a> {
+    #[serde(borrow)]
+    pub(super) tool_calls: Option<Vec<CallIndex<'a>>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct CallIndex {
+pub(super) struct CallIndex<'a> {
     pub(super) index: Option<Count>,
+    #[serde(borrow)]
+    pub(super) function: Option<Named<'a>>,
+    #[serde(borrow)]
+    pub(super) custom: Option<Named<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Named<'a> {
+    #[serde(borrow)]
+    pub(super) name: Option<Text<'a>>,
 }

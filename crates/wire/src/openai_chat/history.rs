@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::ID;
 use crate::ReadError;
 use crate::emit::escape;
-use crate::json::{Content, Members, Source, Text, data_url, opaque, raw};
+use crate::json::{Content, Members, Source, Text, data_url, raw};
 
 #[derive(Deserialize)]
 struct MessageIn<'a> {
@@ -116,7 +116,7 @@ fn read_message<'a>(
                 is_error: false,
             };
             let mut part = Part::from(Body::ToolResult(result));
-            part.cache_control = message.cache_control.map(RawValue::to_owned);
+            part.cache_control = source.keep_any(message.cache_control)?;
             return Ok(Message { role: Role::User, parts: vec![part], name: None });
         }
         _ => {
@@ -156,7 +156,8 @@ fn read_assistant<'a>(
         parts.push(Body::Refusal(refusal.into_string()).into());
     }
     if let Some(audio) = message.audio {
-        parts.push(opaque(ID, &raw(format!(r#"{{"audio":{}}}"#, audio.get()))));
+        let audio = raw(format!(r#"{{"audio":{}}}"#, source.keep(audio)?.get()));
+        parts.push(Body::Opaque { dialect: ID, raw: audio }.into());
     }
     for (nth, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
         let (name, arguments) = match (call.function, call.custom) {
@@ -257,11 +258,11 @@ fn read_piece<'a>(source: Source<'a>, value: &'a RawValue) -> Result<Part, ReadE
         }
         "file" => match file(piece.file.ok_or_else(|| missing("file"))?) {
             Some(media) => Body::Media(media),
-            None => return Ok(opaque(ID, value)),
+            None => return source.opaque(ID, value),
         },
-        _ => return Ok(opaque(ID, value)),
+        _ => return source.opaque(ID, value),
     };
-    Ok(Part { body, cache_control: piece.cache_control.map(RawValue::to_owned) })
+    Ok(Part { body, cache_control: source.keep_any(piece.cache_control)? })
 }
 
 fn image(image: ImageIn<'_>) -> Media {

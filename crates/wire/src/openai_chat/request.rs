@@ -51,7 +51,7 @@ pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
     let options = members.read::<StreamOptions>("stream_options")?;
     let params = read_params(source, &mut members, &mut extra)?;
     if let ToolChoiceIn::Subset(raw, _) = &tool_choice {
-        extra.push(("tool_choice".to_owned(), (*raw).to_owned()));
+        extra.push(("tool_choice".to_owned(), source.keep(raw)?));
     }
     extra.extend(members.rest(KNOWN)?);
     Ok(ModelCall {
@@ -86,7 +86,7 @@ fn read_params<'a>(
     if let Some(value) = members.take("response_format") {
         response_format = read_format(source, value)?;
         if response_format.is_none() {
-            extra.push(("response_format".to_owned(), value.to_owned()));
+            extra.push(("response_format".to_owned(), source.keep(value)?));
         }
     }
     Ok(Params {
@@ -130,7 +130,7 @@ fn read_format<'a>(
         ("text", _) => Some(ResponseFormat::Text),
         ("json_object", _) => Some(ResponseFormat::JsonObject),
         ("json_schema", Some(SchemaIn { name, schema, strict })) => {
-            let schema = schema.map_or_else(|| raw("{}".into()), RawValue::to_owned);
+            let schema = source.keep_any(schema)?.unwrap_or_else(|| raw("{}".into()));
             Some(ResponseFormat::JsonSchema { name: name.into_string(), schema, strict })
         }
         ("json_schema", None) => return Err(source.wrong(value, "missing field `json_schema`")),
@@ -184,9 +184,9 @@ fn read_tool<'a>(source: Source<'a>, value: &'a RawValue) -> Result<ToolDef, Rea
         return Ok(ToolDef {
             name: function.name.into_string(),
             description: function.description.map(Text::into_string),
-            schema: function.parameters.map(RawValue::to_owned),
+            schema: source.keep_any(function.parameters)?,
             strict: function.strict,
-            cache_control: tool.cache_control.map(RawValue::to_owned),
+            cache_control: source.keep_any(tool.cache_control)?,
             opaque: None,
             hidden: false,
         });
@@ -197,7 +197,7 @@ fn read_tool<'a>(source: Source<'a>, value: &'a RawValue) -> Result<ToolDef, Rea
         schema: None,
         strict: None,
         cache_control: None,
-        opaque: Some(value.to_owned()),
+        opaque: Some(source.keep(value)?),
         hidden: false,
     })
 }

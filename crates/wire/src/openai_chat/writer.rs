@@ -10,6 +10,7 @@ use super::{finish_word, write_error};
 use crate::answer::{Answer, Bodies, Choice, Collected, Piece, cut, told};
 use crate::emit::{self, Object};
 use crate::sse::Event;
+use crate::stream::Tail;
 use crate::{Writer, WriterOptions};
 
 pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
@@ -33,8 +34,10 @@ struct Streaming {
     created: Option<i64>,
     /// Each answer that began, and whether it finished.
     choices: BTreeMap<u32, bool>,
-    /// The wire index of each call that was made here, and the answer it is of.
+    /// The answer each call is of, and its wire index.
     calls: BTreeMap<u32, (u32, u64)>,
+    /// The calls made here.
+    own: BTreeSet<u32>,
     /// Indexes in use, by answer.
     used: BTreeSet<(u32, u64)>,
     any_call: BTreeSet<u32>,
@@ -42,6 +45,7 @@ struct Streaming {
     thought: String,
     usage: Option<Usage>,
     usage_sent: bool,
+    tail: Tail,
     ended: bool,
 }
 
@@ -54,7 +58,10 @@ impl Writer for Streaming {
             Some(raw) if self.options.same_dialect && !self.concerns_own_call(frame) => {
                 self.forward(frame, raw, out);
             }
-            _ => frame.events.iter().for_each(|event| self.tell(event, out)),
+            _ => {
+                self.tail.seal(out);
+                frame.events.iter().for_each(|event| self.tell(event, out));
+            }
         }
     }
 
@@ -66,6 +73,7 @@ impl Writer for Streaming {
 
     fn error(&mut self, error: &CallError, out: &mut BytesMut) {
         if !std::mem::replace(&mut self.ended, true) {
+            self.tail.seal(out);
             emit::sse(out, None, |body| write_error(body, error));
         }
     }
@@ -74,9 +82,9 @@ impl Writer for Streaming {
 impl Streaming {
     /// Whether the frame goes on with a call that was made here: its bytes would not fit then.
     fn concerns_own_call(&self, frame: &Frame) -> bool {
-        !self.calls.is_empty()
+        !self.own.is_empty()
             && frame.events.iter().any(
-                |event| matches!(event, ModelEvent::ToolDelta { call, .. } if self.calls.contains_key(call)),
+                |event| matches!(event, ModelEvent::ToolDelta { call, .. } if self.own.contains(call)),
             )
     }
 
@@ -87,12 +95,13 @@ impl Streaming {
             self.usage_sent = false;
             return;
         }
-        out.extend_from_slice(raw);
+        self.tail.forward(frame, raw, out);
         self.follow(frame, raw);
     }
 
     /// Keeps track of what a forwarded frame said.
     fn follow(&mut self, frame: &Frame, raw: &Bytes) {
+        let mut starts = None;
         for event in &frame.events {
             match event {
                 ModelEvent::Start { id, model, created, .. } => {
@@ -104,12 +113,13 @@ impl Streaming {
                 | ModelEvent::Reasoning { choice, .. } => {
                     self.choices.entry(*choice).or_insert(false);
                 }
-                ModelEvent::ToolStart { choice, .. } => {
+                ModelEvent::ToolStart { call, choice, .. } => {
                     self.choices.entry(*choice).or_insert(false);
                     self.any_call.insert(*choice);
-                    for index in indexes(raw) {
-                        self.used.insert((*choice, index));
-                    }
+                    let indexes = starts.get_or_insert_with(|| indexes(raw).into_iter());
+                    let index = indexes.next().unwrap_or(u64::from(*call));
+                    self.calls.insert(*call, (*choice, index));
+                    self.used.insert((*choice, index));
                 }
                 ModelEvent::Finish { choice, .. } => drop(self.choices.insert(*choice, true)),
                 ModelEvent::Usage(usage) => {
@@ -234,6 +244,7 @@ impl Streaming {
         let next = of_choice.next_back().map_or(0, |(_, index)| index.saturating_add(1));
         self.used.insert((choice, next));
         self.calls.insert(call, (choice, next));
+        self.own.insert(call);
         self.any_call.insert(choice);
         next
     }
@@ -310,12 +321,17 @@ fn has_no_choices(raw: &Bytes) -> bool {
         .is_ok_and(|bare| bare.choices.is_none_or(|choices| choices.is_empty()))
 }
 
+/// The wire indexes of the calls that begin in a frame, in order.
 fn indexes(raw: &Bytes) -> Vec<u64> {
     let data = data_of(raw).unwrap_or_default();
-    let Ok(chunk) = serde_json::from_str::<Indexes>(&data) else { return Vec::new() };
+    let Ok(chunk) = serde_json::from_str::<Indexes<'_>>(&data) else { return Vec::new() };
     let deltas = chunk.choices.into_iter().filter_map(|choice| choice.delta);
     let calls = deltas.filter_map(|delta| delta.tool_calls).flatten();
-    calls.filter_map(|call| call.index.map(|index| index.0)).collect()
+    let begins = calls.filter(|call| {
+        let name = call.function.as_ref().or(call.custom.as_ref());
+        name.and_then(|named| named.name.as_ref()).is_some_and(|name| !name.as_str().is_empty())
+    });
+    begins.filter_map(|call| call.index.map(|index| index.0)).collect()
 }
 
 /// A thought with its signature, as `OpenRouter` writes it.

@@ -1,0 +1,22 @@
+//! The real binary, driven from outside: real SDKs, real MCP servers, real sockets. Only the
+//! model is scripted, by a server that speaks the vendors' wire.
+//!
+//! Tests that need the clients which `scripts/test` installs are marked as ignored; that script
+//! runs them too.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and looks at the real clock and environment"
+)]
+
+mod audit;
+mod clients;
+mod demo;
+mod gateway;
+mod guard;
+mod lifecycle;
+mod models;
+mod process;
+mod tools;
