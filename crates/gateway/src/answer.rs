@@ -50,7 +50,7 @@ impl Answer {
                 None => self.finish().await,
             };
             if let Err(error) = step {
-                return Some(Err(self.fail(error)));
+                return Some(Err(self.fail(error).await));
             }
         }
     }
@@ -104,8 +104,10 @@ impl Answer {
         Ok(())
     }
 
-    fn fail(&mut self, error: CallError) -> CallError {
+    /// What was said until the fault is remembered; calls still held back are never let go.
+    async fn fail(&mut self, error: CallError) -> CallError {
         self.ended = true;
+        drop(self.watch.finish().await);
         self.note_calls();
         self.around.fail(&error);
         error

@@ -28,6 +28,7 @@ use crate::enforced::Enforced;
 use crate::keep::{Keep, KeepError};
 use crate::launcher::SandboxLauncher;
 use crate::metrics::Metrics;
+use crate::own::OwnTools;
 
 /// How often changed keys are looked for. A revoked key stops working within this time.
 const KEY_REFRESH: Duration = Duration::from_millis(500);
@@ -141,7 +142,7 @@ impl Gateway {
             },
         };
         let models: Arc<dyn Models> = router.clone();
-        let tools: Arc<dyn Tools> = broker.clone();
+        let tools: Arc<dyn Tools> = Arc::new(OwnTools::new(broker.clone()));
         let edge = Edge::new(
             Enforced::new(models, policy.clone()),
             Enforced::new(tools, policy),

@@ -11,6 +11,7 @@ use doorward_core::{
 
 use crate::answer::Answer;
 use crate::around::{Around, Policy, RecordTools};
+use crate::own::DENIED;
 
 /// A plane that nothing unpoliced reaches. Edges take nothing else, so a bare router or broker
 /// cannot be bound to a listener:
@@ -191,7 +192,9 @@ impl Tools for Enforced<dyn Tools> {
                 result: None,
             };
             let mut around = Around::open(&self.policy, cx, kind).await?;
-            if around.authorise(cx, Action::Tool(&call.tool)).is_err() {
+            // Why a call was refused, anyone may hear whose call it was.
+            let own = call.tool.as_str() == DENIED;
+            if !own && around.authorise(cx, Action::Tool(&call.tool)).is_err() {
                 // What cannot be seen is not there: the answer does not tell the two apart.
                 return Err(CallError::new(Code::NotFound, format!("unknown tool: {}", call.tool)));
             }
@@ -202,7 +205,11 @@ impl Tools for Enforced<dyn Tools> {
             };
             note_verdict(&mut around, &verdict);
             if !verdict.decision.is_allowed() {
+                // The refusal is our own text: filed, so that it taints nobody who reads it.
                 let refusal = refusal(&verdict.decision);
+                if let Err(error) = self.policy.guard.file(cx, &call, &verdict, &refusal).await {
+                    return Err(failed(around, error));
+                }
                 around.deny(verdict.decision);
                 return Ok(refusal);
             }

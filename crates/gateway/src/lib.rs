@@ -12,6 +12,7 @@ mod enforced;
 mod keep;
 mod launcher;
 mod metrics;
+mod own;
 
 pub use around::{Policy, RecordTools};
 pub use assemble::{

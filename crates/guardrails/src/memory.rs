@@ -322,6 +322,36 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_counts_before_any_grant_of_another_conversation() {
+        use doorward_core::{ConversationId, Decision, GrantId, RequestId, TurnId};
+        let (slot, turn) = (Mark::from_bytes([1; 16]), TurnId::from_bytes([0; 16]));
+        let (cause, hint) = (RequestId::from_bytes([0; 16]), None);
+        let [one, two] = [1, 2].map(|n| ConversationId::from_bytes([n; 16]));
+        let grant = |conversation| Grant {
+            id: GrantId::from_bytes([0; 16]),
+            conversation,
+            turn,
+            cause,
+            label: Label::untrusted("web"),
+            hint: hint.clone(),
+        };
+        let decision = Decision::deny("rule", "");
+        let label = Label::user();
+        let hint = hint.clone();
+        let denial = Denial { decision, conversation: one, turn, cause, label, hint };
+        let memory = Memory::new(64);
+        let claim = || memory.lock().slots.get_mut(&slot, at(1)).and_then(|k| take(k, None, at(1)));
+        drop(memory.refuse(slot, denial, at(10)));
+        drop(memory.grant(slot, grant(two), at(10)));
+        assert!(matches!(claim(), Some(Claim::Denial(_))));
+        assert!(matches!(claim(), Some(Claim::Denial(_))), "it stays");
+        // A later decision in its own conversation lifts it.
+        drop(memory.grant(slot, grant(one), at(10)));
+        let conversations: Vec<_> = std::iter::from_fn(claim).collect();
+        assert_eq!(conversations, [two, one].map(|c| Claim::Grant(grant(c))), "oldest first");
+    }
+
+    #[test]
     fn nothing_past_its_expiry_is_given_out() {
         let mut map = Halves::new(16);
         map.put(1, "one", at(10));

@@ -11,7 +11,7 @@ use doorward_core::{Clock, Credentials, Pattern, SystemClock};
 
 use crate::broker::{Broker, Inner, Profile};
 use crate::launch::{Command, Launcher};
-use crate::names::{Index, Table, is_prefix};
+use crate::names::{Index, Table, is_server_name};
 use crate::shelf::Member;
 use crate::upstream::{Link, child::Child};
 use crate::{Server, ServerKind};
@@ -221,7 +221,7 @@ impl Builder {
 }
 
 fn check(server: &Server) -> Result<(), BuildError> {
-    if !is_prefix(&server.name) {
+    if !is_server_name(&server.name) {
         return Err(BuildError::ServerName(server.name.clone()));
     }
     let zero = [

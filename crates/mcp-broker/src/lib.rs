@@ -114,6 +114,7 @@ pub use front::{Front, FrontBody};
 #[cfg(feature = "stdio")]
 pub use launch::Direct;
 pub use launch::{Command, LaunchError, Launched, Launcher, Process};
+pub use names::is_server_name;
 pub use protocol::ServerInfo;
 pub use serve::{Serve, serve_stdio};
 pub use server::{Era, Server, ServerKind, ServerStatus, State};

@@ -13,8 +13,9 @@ const LONGEST_SERVER: usize = 32;
 /// change their meaning while the broker runs.
 const MOST: usize = 20_000;
 
-/// Whether a server's name can be a prefix that is cut at the first `__`.
-pub(crate) fn is_prefix(name: &str) -> bool {
+/// Whether a server may be called so: 1 to 32 of `A-Z a-z 0-9 _ -`, without `__` and without `_` at
+/// the end, so that a federated name can be cut at its first `__`.
+pub fn is_server_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= LONGEST_SERVER
         && name.bytes().all(is_legal)

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use doorward_core::{Body, DialectId, Part};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::ReadError;
@@ -88,9 +89,31 @@ impl<'a> Source<'a> {
 
     /// Splits the object at the top into its members.
     pub(crate) fn members(&self) -> Result<Members<'a>, ReadError> {
-        let All(list) = self.whole()?;
+        let All { list, .. } = self.whole::<All<'a, IgnoredAny, IgnoredAny>>()?;
         Ok(Members { source: *self, list })
     }
+
+    /// Splits the object at the top into its members, two of them read in passing. `None` where
+    /// that fails for whatever reason.
+    pub(crate) fn quick<M, T>(&self, names: [&'static str; 2]) -> Option<Quick<'a, M, T>>
+    where
+        M: Deserialize<'a>,
+        T: Deserialize<'a>,
+    {
+        let seed = Collect { names: Some(names), kinds: PhantomData };
+        let mut deserializer = serde_json::Deserializer::from_str(self.text);
+        let All { list, first, second } = seed.deserialize(&mut deserializer).ok()?;
+        deserializer.end().ok()?;
+        Some(Quick { members: Members { source: *self, list }, first, second })
+    }
+}
+
+/// Members of which two were read in passing.
+#[derive(Debug)]
+pub(crate) struct Quick<'a, M, T> {
+    pub(crate) members: Members<'a>,
+    pub(crate) first: Option<M>,
+    pub(crate) second: Option<T>,
 }
 
 /// The members of the object at the top of a text.
@@ -162,37 +185,59 @@ impl<'a> Members<'a> {
     }
 }
 
-struct All<'a>(Vec<Member<'a>>);
+struct All<'a, M, T> {
+    list: Vec<Member<'a>>,
+    first: Option<M>,
+    second: Option<T>,
+}
 
-impl<'de> Deserialize<'de> for All<'de> {
+impl<'de, M: Deserialize<'de>, T: Deserialize<'de>> Deserialize<'de> for All<'de, M, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
+        Collect { names: None, kinds: PhantomData }.deserialize(deserializer)
+    }
+}
 
-        impl<'de> Visitor<'de> for Collect {
-            type Value = All<'de>;
+/// Collects the members of an object; those of two names are read in passing.
+struct Collect<M, T> {
+    names: Option<[&'static str; 2]>,
+    kinds: PhantomData<(M, T)>,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+impl<'de, M: Deserialize<'de>, T: Deserialize<'de>> DeserializeSeed<'de> for Collect<M, T> {
+    type Value = All<'de, M, T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, M: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for Collect<M, T> {
+    type Value = All<'de, M, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut list, mut first, mut second) = (Vec::<Member<'de>>::with_capacity(16), None, None);
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
+            let Text(name) = serde_json::from_str(key.get()).map_err(de::Error::custom)?;
+            if list.len() == MOST_MEMBERS {
+                return Err(de::Error::custom("too many fields"));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<All<'de>, A::Error> {
-                let mut list: Vec<Member<'de>> = Vec::with_capacity(16);
-                while let Some(key) = map.next_key::<&'de RawValue>()? {
-                    let value = map.next_value::<&'de RawValue>()?;
-                    let Text(name) = serde_json::from_str(key.get()).map_err(de::Error::custom)?;
-                    if list.len() == MOST_MEMBERS {
-                        return Err(de::Error::custom("too many fields"));
-                    }
-                    if list.iter().any(|member| member.name == name) {
-                        return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
-                    }
-                    list.push(Member { name, key, value, taken: false });
-                }
-                Ok(All(list))
+            if list.iter().any(|member| member.name == name) {
+                return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
             }
+            // What is read in passing is taken; its key stands for its value.
+            let (mut value, mut taken) = (key, true);
+            match self.names {
+                Some([one, _]) if name == one => first = map.next_value()?,
+                Some([_, two]) if name == two => second = map.next_value()?,
+                _ => (value, taken) = (map.next_value()?, false),
+            }
+            list.push(Member { name, key, value, taken });
         }
-
-        deserializer.deserialize_map(Collect)
+        Ok(All { list, first, second })
     }
 }
 
@@ -351,12 +396,55 @@ pub(crate) struct Word<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        Ok(Self(match raw.as_bytes().first() {
-            Some(b'"') => serde_json::from_str::<Text<'_>>(raw).unwrap_or_default().0,
-            Some(b'0'..=b'9' | b'-') => Cow::Borrowed(raw),
-            _ => Cow::Borrowed(""),
-        }))
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Word<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Word<'de>, E> {
+                Ok(Word(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Word<'de>, E> {
+                Ok(Word(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_u64<E>(self, n: u64) -> Result<Word<'de>, E> {
+                Ok(Word(Cow::Owned(n.to_string())))
+            }
+
+            fn visit_i64<E>(self, n: i64) -> Result<Word<'de>, E> {
+                Ok(Word(Cow::Owned(n.to_string())))
+            }
+
+            fn visit_f64<E>(self, n: f64) -> Result<Word<'de>, E> {
+                Ok(Word(Cow::Owned(n.to_string())))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Word<'de>, E> {
+                Ok(Word::default())
+            }
+
+            fn visit_unit<E>(self) -> Result<Word<'de>, E> {
+                Ok(Word::default())
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Word<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Word::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Word<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Word::default())
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -426,41 +514,43 @@ pub(crate) fn texts<'a>(source: Source<'a>, value: &'a RawValue) -> Result<Vec<S
 }
 
 /// Message content as it is written: one string, or a list of pieces.
-#[derive(Debug, Default)]
-pub(crate) enum Content<'a> {
-    #[default]
+#[derive(Debug)]
+pub(crate) enum Content<'a, P> {
     Nothing,
     Text(Cow<'a, str>),
-    Pieces(Vec<&'a RawValue>),
+    Pieces(Vec<P>),
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
+impl<P> Default for Content<'_, P> {
+    fn default() -> Self {
+        Self::Nothing
+    }
+}
 
-        impl<'de> Visitor<'de> for Any {
-            type Value = Content<'de>;
+impl<'de: 'a, 'a, P: Deserialize<'de>> Deserialize<'de> for Content<'a, P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any<P>(PhantomData<P>);
+
+        impl<'de, P: Deserialize<'de>> Visitor<'de> for Any<P> {
+            type Value = Content<'de, P>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or an array of parts")
             }
 
-            fn visit_unit<E>(self) -> Result<Content<'de>, E> {
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
                 Ok(Content::Nothing)
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
                 Ok(Content::Text(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Content::Text(Cow::Owned(text.to_owned())))
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<Content<'de>, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut pieces = Vec::new();
                 while let Some(piece) = seq.next_element()? {
                     pieces.push(piece);
@@ -469,7 +559,53 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             }
         }
 
-        deserializer.deserialize_any(Any)
+        deserializer.deserialize_any(Any(PhantomData))
+    }
+}
+
+impl<P> Content<'_, P> {
+    /// As parts; `part` reads one piece.
+    pub(crate) fn parts(
+        self,
+        part: impl FnMut(P) -> Result<Part, ReadError>,
+    ) -> Result<Vec<Part>, ReadError> {
+        match self {
+            Self::Nothing => Ok(Vec::new()),
+            Self::Text(text) if text.is_empty() => Ok(Vec::new()),
+            Self::Text(text) => Ok(vec![Part::text(text)]),
+            Self::Pieces(pieces) => pieces.into_iter().map(part).collect(),
+        }
+    }
+}
+
+/// What is read straight from the text, or first kept as it is written. The first is quick and
+/// does for almost every request; the second can keep pieces that are not known, and says where
+/// something is wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way<'a> {
+    Quick,
+    Careful(&'a RawValue),
+}
+
+impl<'a> Way<'a> {
+    /// An error at the piece being read.
+    pub(crate) fn wrong(
+        self,
+        source: Source<'a>,
+        problem: impl Into<Cow<'static, str>>,
+    ) -> ReadError {
+        match self {
+            Self::Quick => ReadError::field("", ""),
+            Self::Careful(piece) => source.wrong(piece, problem),
+        }
+    }
+
+    /// The piece as it is written. The quick way ends here.
+    pub(crate) fn piece(self) -> Result<&'a RawValue, ReadError> {
+        match self {
+            Self::Quick => Err(ReadError::field("", "")),
+            Self::Careful(piece) => Ok(piece),
+        }
     }
 }
 

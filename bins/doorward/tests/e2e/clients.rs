@@ -54,7 +54,7 @@ async fn ai_turn(package: &str, target: &str) {
     assert_eq!(turn["usage"]["inputTokens"], 40, "{turn}");
     assert_eq!(turn["usage"]["outputTokens"], 14, "{turn}");
 
-    drop(gateway);
+    gateway.stop();
     assert!(site.run(&["audit", "verify"]).unwrap().starts_with("intact"));
     let story = site.run(&["audit", "show", "--last", "1"]).unwrap();
     for told in [

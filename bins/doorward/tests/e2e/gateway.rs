@@ -210,6 +210,12 @@ impl Gateway {
         }
     }
 
+    /// Stops it as an operator does, and waits until it is gone.
+    pub(crate) fn stop(mut self) {
+        self.signal("-TERM");
+        assert!(self.process.wait().unwrap().success(), "{}", self.log());
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }

@@ -120,13 +120,14 @@ async fn a_poisoned_result_hides_and_refuses_and_the_turn_goes_on() {
         let (text, failed) =
             gateway.call(&key, name, serde_json::from_str(arguments).unwrap()).await;
         assert_eq!(failed, name != "tracker__get_issue", "{name}: {text}");
+        assert!(!failed || text.contains("was not called"), "the reason is told: {name}: {text}");
         messages.push(json!({ "role": "tool", "tool_call_id": call["id"], "content": text }));
     }
     assert_eq!(std::fs::read_dir(outbox.path()).unwrap().count(), 0, "no mail went out");
 
     let (_, third) = gateway.post("/v1/chat/completions", &key, &ask(&messages)).await;
     assert_eq!(third["choices"][0]["message"]["content"], "Done what I could.");
-    drop(gateway);
+    gateway.stop();
     let story = site.run(&["audit", "show", "--last", "1"]).unwrap();
     assert!(story.contains("tool  mail__send_email  DENIED"), "{story}");
     assert!(story.contains("hidden from the model: mail__send_email, run_shell"), "{story}");

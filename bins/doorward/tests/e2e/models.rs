@@ -81,7 +81,8 @@ async fn whole_answers_go_through_unchanged_and_are_translated() {
         gateway.post("/v1/messages", &key, &ask("chat/scripted-1", false)).await;
     assert_eq!(status, 200, "{message}");
     assert_eq!(message["content"][0]["text"], "Hello there.");
-    assert_eq!(message["usage"], json!({ "input_tokens": 20, "output_tokens": 7 }));
+    assert_eq!(message["usage"]["input_tokens"], 20);
+    assert_eq!(message["usage"]["output_tokens"], 7);
 
     let (status, message) =
         gateway.post("/v1/messages", &key, &ask("messages/scripted-1", false)).await;
@@ -148,7 +149,7 @@ async fn a_cut_stream_is_an_error_and_no_clean_end() {
         let text = String::from_utf8(text.to_vec()).unwrap();
         assert!(text.contains("par") && text.contains(mark) && !text.contains(end), "{text}");
     }
-    drop(gateway);
+    gateway.stop();
     let shown = site.run(&["audit", "show"]).unwrap();
     assert!(shown.contains("failed (upstream)"), "{shown}");
 }
@@ -181,8 +182,7 @@ async fn the_upstream_is_cancelled_when_the_client_leaves() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(provider.abandoned(), 2);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    drop(gateway);
+    gateway.stop();
     let shown = site.run(&["audit", "show"]).unwrap();
     assert_eq!(shown.matches("cancelled").count(), 2 * 2, "one record each: {shown}");
 }

@@ -119,6 +119,13 @@ fn servers(root: &Root) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     for (index, server) in root.server.iter().enumerate() {
         name("server", index, &server.name, &mut seen)?;
+        if !doorward_mcp_broker::is_server_name(&server.name) {
+            let expected = "expected 1 to 32 letters, digits, `-` and `_`, without `__` and \
+                            without `_` at the end, as tools are called server__tool";
+            let message = format!("`{}` cannot stand before a tool's name", server.name);
+            return Err(fault("server", index, [Step::from("name")], message)
+                .suggest(Some(expected.to_owned())));
+        }
         kind(index, server)?;
     }
     Ok(())

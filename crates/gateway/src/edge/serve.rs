@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use super::Edge;
 
@@ -33,6 +34,7 @@ pub async fn serve(
     drain: Duration,
 ) -> Drained {
     let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
     builder.http2().timer(TokioTimer::new());
@@ -40,10 +42,11 @@ pub async fn serve(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => connect(stream, &edge, &builder, &graceful),
+            Ok((stream, _)) => connect(stream, &edge, &builder, &graceful, &mut connections),
             Err(error) => {
                 // Out of file descriptors or the like: give what runs time to end.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -55,7 +58,11 @@ pub async fn serve(
     edge.retire();
     match tokio::time::timeout(drain, graceful.shutdown()).await {
         Ok(()) => Drained::Fully,
-        Err(_) => Drained::Cut,
+        Err(_) => {
+            // What is cut off is recorded as cancelled while the log is still open.
+            connections.shutdown().await;
+            Drained::Cut
+        }
     }
 }
 
@@ -64,6 +71,7 @@ fn connect(
     edge: &Arc<Edge>,
     builder: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
+    connections: &mut JoinSet<()>,
 ) {
     let Ok(peer) = stream.peer_addr() else { return };
     if let Err(error) = stream.set_nodelay(true) {
@@ -74,7 +82,7 @@ fn connect(
         service_fn(move |request: http::Request<Incoming>| edge.clone().handle(peer.ip(), request));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
-    tokio::spawn(async move {
+    connections.spawn(async move {
         if let Err(error) = watched.await {
             tracing::debug!(%error, "connection ended");
         }

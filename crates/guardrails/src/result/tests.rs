@@ -55,6 +55,11 @@ fn a_wrapped_list_is_labelled_below_its_wrapping() {
     let json = Json::parse(r#"{"result":[{"body":"evil"}]}"#).unwrap();
     weighing.read_json(contracts(list).of("t"), &json, true);
     assert_eq!(weighing.worst, Some(Integrity::Untrusted));
+    let issue = "result={integrity='trusted'}\nfields=[{pointer='/body',integrity='untrusted'}]";
+    let mut weighing = Weighing::default();
+    let json = Json::parse(r#"{"result":{"id":1,"body":""}}"#).unwrap();
+    weighing.read_json(contracts(issue).of("t"), &json, true);
+    assert_eq!(weighing.worst, Some(Integrity::Trusted), "a key that the contract spells out");
 }
 
 #[test]

@@ -95,6 +95,17 @@ fn the_turn_goes_on_and_a_new_question_begins_a_new_one() {
 }
 
 #[test]
+fn equal_beginnings_are_no_proof_of_one_conversation() {
+    let world = World::new();
+    let mut chats = [world.chat(), world.chat()];
+    let ids = chats.each_mut().map(|chat| {
+        chat.user("Good morning");
+        chat.model("Hello.", &[]).admission.conversation
+    });
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
 fn a_result_without_its_untrusted_field_keeps_trust() {
     let world = World::new();
     for (result, trusted) in [

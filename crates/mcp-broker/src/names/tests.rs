@@ -62,7 +62,7 @@ fn a_prefix_can_be_cut_off_again() {
         ("ä", false),
         (&"x".repeat(33), false),
     ] {
-        assert_eq!(is_prefix(name), fits, "{name}");
+        assert_eq!(is_server_name(name), fits, "{name}");
     }
 }
 

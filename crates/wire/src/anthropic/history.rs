@@ -3,46 +3,76 @@
 use doorward_core::{
     Body, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, ToolResult, ToolUse,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::ID;
 use crate::ReadError;
-use crate::json::{Content, Members, Source, Text};
+use crate::json::{Content, Members, Source, Text, Way};
 
+/// A message whose content is made of `P`.
 #[derive(Deserialize)]
-struct MessageIn<'a> {
+#[serde(bound(deserialize = "P: Deserialize<'de>"))]
+pub(super) struct MessageIn<'a, P> {
     #[serde(borrow)]
     role: Text<'a>,
     #[serde(borrow, default)]
-    content: Content<'a>,
+    content: Content<'a, P>,
 }
 
+/// A message read straight from the text.
+pub(super) type QuickMessage<'a> = MessageIn<'a, QuickBlock<'a>>;
+
+/// A block read straight from the text, with all that is in it.
+pub(super) struct QuickBlock<'a>(BlockIn<'a, QuickBlock<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for QuickBlock<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BlockIn::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Takes system text and messages. `quick` are the messages where they were read in passing.
 pub(super) fn read<'a>(
     source: Source<'a>,
     members: &mut Members<'a>,
+    quick: Option<Vec<QuickMessage<'a>>>,
 ) -> Result<Vec<Message>, ReadError> {
     let mut messages = Vec::new();
-    let system = members.read("system")?.unwrap_or_default();
-    let system = read_content(source, system, Within::Message)?;
+    let system = members.read::<Content<'a, &'a RawValue>>("system")?.unwrap_or_default();
+    let system = system.parts(|value| read_block(source, value, Within::Message))?;
     if !system.is_empty() {
         messages.push(Message { role: Role::System, parts: system, name: None });
     }
+    if let Some(quick) = quick {
+        for (at, message) in quick.into_iter().enumerate() {
+            let role = read_role(at, message.role.as_str())?;
+            let parts =
+                message.content.parts(|block| quick_block(source, block, Within::Message))?;
+            messages.push(Message { role, parts, name: None });
+        }
+        return Ok(messages);
+    }
     let value = members.need("messages", "an array of messages")?;
-    for (at, message) in source.read::<Vec<MessageIn<'a>>>(value)?.into_iter().enumerate() {
-        let role = match message.role.as_str() {
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            "system" => Role::System,
-            _ => {
-                let path = format!("messages[{at}].role");
-                return Err(ReadError::field(path, "expected `user` or `assistant`"));
-            }
-        };
-        let parts = read_content(source, message.content, Within::Message)?;
+    let list = source.read::<Vec<MessageIn<'a, &'a RawValue>>>(value)?;
+    for (at, message) in list.into_iter().enumerate() {
+        let role = read_role(at, message.role.as_str())?;
+        let parts = message.content.parts(|value| read_block(source, value, Within::Message))?;
         messages.push(Message { role, parts, name: None });
     }
     Ok(messages)
+}
+
+fn read_role(at: usize, role: &str) -> Result<Role, ReadError> {
+    match role {
+        "user" => Ok(Role::User),
+        "assistant" => Ok(Role::Assistant),
+        "system" => Ok(Role::System),
+        _ => {
+            let path = format!("messages[{at}].role");
+            Err(ReadError::field(path, "expected `user` or `assistant`"))
+        }
+    }
 }
 
 /// Where a block stands.
@@ -51,21 +81,6 @@ enum Within {
     Message,
     /// Results hold no results: the nesting ends here.
     Result,
-}
-
-fn read_content<'a>(
-    source: Source<'a>,
-    content: Content<'a>,
-    within: Within,
-) -> Result<Vec<Part>, ReadError> {
-    match content {
-        Content::Nothing => Ok(Vec::new()),
-        Content::Text(text) if text.is_empty() => Ok(Vec::new()),
-        Content::Text(text) => Ok(vec![Part::text(text)]),
-        Content::Pieces(pieces) => {
-            pieces.into_iter().map(|value| read_block(source, value, within)).collect()
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -87,8 +102,10 @@ fn is_known(kind: &str) -> bool {
     )
 }
 
+/// A block; `P` is what a tool result's content is made of.
 #[derive(Deserialize)]
-struct BlockIn<'a> {
+#[serde(bound(deserialize = "P: Deserialize<'de>"))]
+struct BlockIn<'a, P> {
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow)]
@@ -107,7 +124,7 @@ struct BlockIn<'a> {
     #[serde(borrow)]
     tool_use_id: Option<Text<'a>>,
     #[serde(borrow)]
-    content: Option<&'a RawValue>,
+    content: Option<Content<'a, P>>,
     is_error: Option<bool>,
     #[serde(borrow)]
     thinking: Option<Text<'a>>,
@@ -119,18 +136,39 @@ struct BlockIn<'a> {
     cache_control: Option<&'a RawValue>,
 }
 
+fn quick_block<'a>(
+    source: Source<'a>,
+    QuickBlock(block): QuickBlock<'a>,
+    within: Within,
+) -> Result<Part, ReadError> {
+    let nested = |block| quick_block(source, block, Within::Result);
+    part(source, block, Way::Quick, within, nested)
+}
+
 fn read_block<'a>(
     source: Source<'a>,
     value: &'a RawValue,
     within: Within,
 ) -> Result<Part, ReadError> {
-    let block = match source.read::<BlockIn<'a>>(value) {
+    let block = match source.read::<BlockIn<'a, &'a RawValue>>(value) {
         Ok(block) => block,
         // A block that is not known may have fields of the same names and other kinds.
         Err(error) if is_known(source.read::<Kind<'a>>(value)?.kind.as_str()) => return Err(error),
         Err(_) => return source.opaque(ID, value),
     };
-    let missing = |field: &str| source.wrong(value, format!("missing field `{field}`"));
+    let nested = |value| read_block(source, value, Within::Result);
+    part(source, block, Way::Careful(value), within, nested)
+}
+
+/// A block as a part; `nested` reads one piece of a tool result.
+fn part<'a, P>(
+    source: Source<'a>,
+    block: BlockIn<'a, P>,
+    way: Way<'a>,
+    within: Within,
+    nested: impl FnMut(P) -> Result<Part, ReadError>,
+) -> Result<Part, ReadError> {
+    let missing = |field: &str| way.wrong(source, format!("missing field `{field}`"));
     let needed = |field: &str, text: Option<Text<'a>>| {
         text.map(Text::into_string).ok_or_else(|| missing(field))
     };
@@ -140,7 +178,7 @@ fn read_block<'a>(
             let origin = block.source.ok_or_else(|| missing("source"))?;
             match read_media(source, block.kind.as_str(), origin, block.title)? {
                 Some(body) => body,
-                None => return source.opaque(ID, value),
+                None => return source.opaque(ID, way.piece()?),
             }
         }
         "tool_use" => Body::ToolUse(ToolUse {
@@ -149,10 +187,7 @@ fn read_block<'a>(
             arguments: arguments(source, block.input.ok_or_else(|| missing("input"))?)?,
         }),
         "tool_result" if within == Within::Message => {
-            let content = match block.content {
-                Some(content) => read_content(source, source.read(content)?, Within::Result)?,
-                None => Vec::new(),
-            };
+            let content = block.content.unwrap_or_default().parts(nested)?;
             let is_error = block.is_error.unwrap_or(false);
             let id = needed("tool_use_id", block.tool_use_id)?;
             Body::ToolResult(ToolResult { id, name: None, content, is_error })
@@ -169,7 +204,7 @@ fn read_block<'a>(
             let redacted = Some(needed("data", block.data)?);
             Body::Reasoning(Reasoning { redacted, issuer: Some(ID), ..Reasoning::default() })
         }
-        _ => return source.opaque(ID, value),
+        _ => return source.opaque(ID, way.piece()?),
     };
     Ok(Part { body, cache_control: source.keep_any(block.cache_control)? })
 }

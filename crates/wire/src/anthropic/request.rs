@@ -5,9 +5,10 @@ use doorward_core::{ModelCall, Params, RawCall, ResponseFormat, ToolChoice, Tool
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ID, history};
+use super::ID;
+use super::history::{self, QuickMessage};
 use crate::ReadError;
-use crate::json::{Members, Source, Text, Whole, texts};
+use crate::json::{Members, Quick, Source, Text, Way, Whole, texts};
 
 /// Every field the common form knows.
 const KNOWN: &[&str] = &[
@@ -31,17 +32,33 @@ type Extra = Vec<(String, Box<RawValue>)>;
 
 pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
     let source = Source::new(body)?;
-    let mut members = source.members()?;
+    let quick = source.quick::<Vec<QuickMessage<'_>>, Vec<ToolIn<'_>>>(["messages", "tools"]);
+    if let Some(Quick { members, first: Some(messages), second: tools }) = quick {
+        let quick = (messages, tools.unwrap_or_default());
+        if let Ok(call) = read_with(source, members, Some(quick), body) {
+            return Ok(call);
+        }
+    }
+    read_with(source, source.members()?, None, body)
+}
+
+type QuickParts<'a> = (Vec<QuickMessage<'a>>, Vec<ToolIn<'a>>);
+
+fn read_with<'a>(
+    source: Source<'a>,
+    mut members: Members<'a>,
+    quick: Option<QuickParts<'a>>,
+    body: &Bytes,
+) -> Result<ModelCall, ReadError> {
+    let (messages, tools) = quick.unzip();
     let name = members.need("model", "a string")?;
     let model = source.read::<Text<'_>>(name)?.into_string();
     let span = source.span(name.get());
-    let messages = history::read(source, &mut members)?;
+    let messages = history::read(source, &mut members, messages)?;
+    let tools = read_tools(source, &mut members, tools)?;
     let mut params = Params::default();
     let mut extra = Vec::new();
     let tool_choice = read_tool_choice(source, &mut members, &mut params)?;
-    let tools = members.read::<Vec<&RawValue>>("tools")?.unwrap_or_default();
-    let tools =
-        tools.into_iter().map(|value| read_tool(source, value)).collect::<Result<_, _>>()?;
     let stream = members.read("stream")?.unwrap_or(false);
     read_params(source, &mut members, &mut params, &mut extra)?;
     extra.extend(members.rest(KNOWN)?);
@@ -172,22 +189,35 @@ struct ToolIn<'a> {
     cache_control: Option<&'a RawValue>,
 }
 
-fn read_tool<'a>(source: Source<'a>, value: &'a RawValue) -> Result<ToolDef, ReadError> {
-    let tool = source.read::<ToolIn<'a>>(value)?;
+fn read_tools<'a>(
+    source: Source<'a>,
+    members: &mut Members<'a>,
+    quick: Option<Vec<ToolIn<'a>>>,
+) -> Result<Vec<ToolDef>, ReadError> {
+    if let Some(quick) = quick {
+        return quick.into_iter().map(|tool| read_tool(source, tool, Way::Quick)).collect();
+    }
+    let tools = members.read::<Vec<&'a RawValue>>("tools")?.unwrap_or_default();
+    let read = |value| read_tool(source, source.read(value)?, Way::Careful(value));
+    tools.into_iter().map(read).collect()
+}
+
+fn read_tool<'a>(source: Source<'a>, tool: ToolIn<'a>, way: Way<'a>) -> Result<ToolDef, ReadError> {
     let kind = tool.kind.unwrap_or_default();
     let is_plain = matches!(kind.as_str(), "" | "custom");
     let name = match tool.name {
         Some(name) => name,
-        None if is_plain => return Err(source.wrong(value, "missing field `name`")),
+        None if is_plain => return Err(way.wrong(source, "missing field `name`")),
         None => kind,
     };
+    let opaque = if is_plain { None } else { Some(source.keep(way.piece()?)?) };
     Ok(ToolDef {
         name: name.into_string(),
         description: tool.description.map(Text::into_string),
         schema: source.keep_any(tool.input_schema)?,
         strict: tool.strict,
         cache_control: source.keep_any(tool.cache_control)?,
-        opaque: source.keep_any(Some(value).filter(|_| !is_plain))?,
+        opaque,
         hidden: false,
     })
 }

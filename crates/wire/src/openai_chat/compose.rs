@@ -331,7 +331,10 @@ impl Compose<'_> {
                 }
             }
         });
+        let subset = call.extra.iter().find(|(name, _)| self.own && name == "tool_choice");
         match &call.tool_choice {
+            ToolChoice::Auto | ToolChoice::Required if let Some((_, subset)) = subset
+                && !call.tools.iter().any(|tool| tool.hidden) => body.raw("tool_choice", subset.get()),
             ToolChoice::Unset => {}
             ToolChoice::Auto => body.str("tool_choice", "auto"),
             ToolChoice::None => body.str("tool_choice", "none"),

@@ -10,14 +10,16 @@ use serde_json::value::RawValue;
 use super::ID;
 use crate::ReadError;
 use crate::emit::escape;
-use crate::json::{Content, Members, Source, Text, data_url, raw};
+use crate::json::{Content, Members, Source, Text, Way, data_url, raw};
 
+/// A message whose content is made of `P`.
 #[derive(Deserialize)]
-struct MessageIn<'a> {
+#[serde(bound(deserialize = "P: Deserialize<'de>"))]
+pub(super) struct MessageIn<'a, P> {
     #[serde(borrow)]
     role: Text<'a>,
     #[serde(borrow, default)]
-    content: Content<'a>,
+    content: Content<'a, P>,
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
@@ -81,23 +83,32 @@ struct ThoughtIn<'a> {
     format: Option<Text<'a>>,
 }
 
+/// A message read straight from the text.
+pub(super) type QuickMessage<'a> = MessageIn<'a, PieceIn<'a>>;
+
+/// Takes the messages. `quick` are they where they were read in passing.
 pub(super) fn read<'a>(
     source: Source<'a>,
     members: &mut Members<'a>,
+    quick: Option<Vec<QuickMessage<'a>>>,
 ) -> Result<Vec<Message>, ReadError> {
-    let value = members.need("messages", "an array of messages")?;
-    let list = source.read::<Vec<MessageIn<'a>>>(value)?;
-    let mut messages = Vec::with_capacity(list.len());
-    for (at, message) in list.into_iter().enumerate() {
-        messages.push(read_message(source, at, message)?);
+    if let Some(quick) = quick {
+        let piece = |piece| part(source, piece, Way::Quick);
+        let read = |(at, message)| read_message(source, at, message, piece);
+        return quick.into_iter().enumerate().map(read).collect();
     }
-    Ok(messages)
+    let value = members.need("messages", "an array of messages")?;
+    let list = source.read::<Vec<MessageIn<'a, &'a RawValue>>>(value)?;
+    let piece = |value| read_piece(source, value);
+    let read = |(at, message)| read_message(source, at, message, piece);
+    list.into_iter().enumerate().map(read).collect()
 }
 
-fn read_message<'a>(
+fn read_message<'a, P>(
     source: Source<'a>,
     at: usize,
-    message: MessageIn<'a>,
+    message: MessageIn<'a, P>,
+    piece: impl FnMut(P) -> Result<Part, ReadError>,
 ) -> Result<Message, ReadError> {
     let wrong = |field: &str, problem: &'static str| {
         ReadError::field(format!("messages[{at}].{field}"), problem)
@@ -106,13 +117,13 @@ fn read_message<'a>(
         "system" => Role::System,
         "developer" => Role::Developer,
         "user" => Role::User,
-        "assistant" => return read_assistant(source, at, message),
+        "assistant" => return read_assistant(source, at, message, piece),
         "tool" => {
             let id = message.tool_call_id.ok_or_else(|| wrong("tool_call_id", "missing"))?;
             let result = ToolResult {
                 id: id.into_string(),
                 name: message.name.map(Text::into_string),
-                content: read_content(source, message.content)?,
+                content: message.content.parts(piece)?,
                 is_error: false,
             };
             let mut part = Part::from(Body::ToolResult(result));
@@ -124,17 +135,18 @@ fn read_message<'a>(
             return Err(wrong("role", expected));
         }
     };
-    let mut parts = read_content(source, message.content)?;
+    let mut parts = message.content.parts(piece)?;
     if let (Some(mark), Some(last)) = (message.cache_control, parts.last_mut()) {
         last.cache_control.get_or_insert_with(|| mark.to_owned());
     }
     Ok(Message { role, parts, name: message.name.map(Text::into_string) })
 }
 
-fn read_assistant<'a>(
+fn read_assistant<'a, P>(
     source: Source<'a>,
     at: usize,
-    message: MessageIn<'a>,
+    message: MessageIn<'a, P>,
+    piece: impl FnMut(P) -> Result<Part, ReadError>,
 ) -> Result<Message, ReadError> {
     if message.function_call.is_some() {
         let path = format!("messages[{at}].function_call");
@@ -151,7 +163,7 @@ fn read_assistant<'a>(
             }
         }
     }
-    parts.extend(read_content(source, message.content)?);
+    parts.extend(message.content.parts(piece)?);
     if let Some(refusal) = message.refusal {
         parts.push(Body::Refusal(refusal.into_string()).into());
     }
@@ -189,7 +201,7 @@ fn thought(thought: ThoughtIn<'_>) -> Part {
 }
 
 #[derive(Deserialize)]
-struct PieceIn<'a> {
+pub(super) struct PieceIn<'a> {
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow)]
@@ -232,20 +244,27 @@ struct FileIn<'a> {
     filename: Option<Text<'a>>,
 }
 
-fn read_content<'a>(source: Source<'a>, content: Content<'a>) -> Result<Vec<Part>, ReadError> {
-    match content {
-        Content::Nothing => Ok(Vec::new()),
-        Content::Text(text) if text.is_empty() => Ok(Vec::new()),
-        Content::Text(text) => Ok(vec![Part::text(text)]),
-        Content::Pieces(pieces) => {
-            pieces.into_iter().map(|value| read_piece(source, value)).collect()
-        }
-    }
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+}
+
+fn is_known(kind: &str) -> bool {
+    matches!(kind, "text" | "refusal" | "image_url" | "input_audio" | "file")
 }
 
 fn read_piece<'a>(source: Source<'a>, value: &'a RawValue) -> Result<Part, ReadError> {
-    let piece = source.read::<PieceIn<'a>>(value)?;
-    let missing = |field: &str| source.wrong(value, format!("missing field `{field}`"));
+    match source.read::<PieceIn<'a>>(value) {
+        Ok(piece) => part(source, piece, Way::Careful(value)),
+        // A part that is not known may have fields of the same names and other kinds.
+        Err(error) if is_known(source.read::<Kind<'a>>(value)?.kind.as_str()) => Err(error),
+        Err(_) => source.opaque(ID, value),
+    }
+}
+
+fn part<'a>(source: Source<'a>, piece: PieceIn<'a>, way: Way<'a>) -> Result<Part, ReadError> {
+    let missing = |field: &str| way.wrong(source, format!("missing field `{field}`"));
     let body = match piece.kind.as_str() {
         "text" => Body::Text(piece.text.ok_or_else(|| missing("text"))?.into_string()),
         "refusal" => Body::Refusal(piece.refusal.ok_or_else(|| missing("refusal"))?.into_string()),
@@ -258,9 +277,9 @@ fn read_piece<'a>(source: Source<'a>, value: &'a RawValue) -> Result<Part, ReadE
         }
         "file" => match file(piece.file.ok_or_else(|| missing("file"))?) {
             Some(media) => Body::Media(media),
-            None => return source.opaque(ID, value),
+            None => return source.opaque(ID, way.piece()?),
         },
-        _ => return source.opaque(ID, value),
+        _ => return source.opaque(ID, way.piece()?),
     };
     Ok(Part { body, cache_control: source.keep_any(piece.cache_control)? })
 }

@@ -5,9 +5,10 @@ use doorward_core::{ModelCall, Params, RawCall, ResponseFormat, ToolChoice, Tool
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ID, history};
+use super::ID;
+use super::history::{self, QuickMessage};
 use crate::ReadError;
-use crate::json::{Members, Source, Text, Whole, raw, texts};
+use crate::json::{Members, Quick, Source, Text, Way, Whole, raw, texts};
 
 /// Every field the common form knows.
 const KNOWN: &[&str] = &[
@@ -35,7 +36,25 @@ const KNOWN: &[&str] = &[
 
 pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
     let source = Source::new(body)?;
-    let mut members = source.members()?;
+    let quick = source.quick::<Vec<QuickMessage<'_>>, Vec<ToolIn<'_>>>(["messages", "tools"]);
+    if let Some(Quick { members, first: Some(messages), second: tools }) = quick {
+        let quick = (messages, tools.unwrap_or_default());
+        if let Ok(call) = read_with(source, members, Some(quick), body) {
+            return Ok(call);
+        }
+    }
+    read_with(source, source.members()?, None, body)
+}
+
+type QuickParts<'a> = (Vec<QuickMessage<'a>>, Vec<ToolIn<'a>>);
+
+fn read_with<'a>(
+    source: Source<'a>,
+    mut members: Members<'a>,
+    quick: Option<QuickParts<'a>>,
+    body: &Bytes,
+) -> Result<ModelCall, ReadError> {
+    let (messages, tools) = quick.unzip();
     for legacy in ["functions", "function_call"] {
         if members.take(legacy).is_some() {
             return Err(ReadError::field(legacy, "no longer supported, use `tools`"));
@@ -44,9 +63,9 @@ pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
     let name = members.need("model", "a string")?;
     let model = source.read::<Text<'_>>(name)?.into_string();
     let span = source.span(name.get());
-    let messages = history::read(source, &mut members)?;
+    let messages = history::read(source, &mut members, messages)?;
     let (mut extra, tool_choice) = (Vec::new(), read_tool_choice(source, &mut members)?);
-    let tools = read_tools(source, &mut members)?;
+    let tools = read_tools(source, &mut members, tools)?;
     let stream = members.read("stream")?.unwrap_or(false);
     let options = members.read::<StreamOptions>("stream_options")?;
     let params = read_params(source, &mut members, &mut extra)?;
@@ -170,16 +189,20 @@ struct NamedIn<'a> {
 fn read_tools<'a>(
     source: Source<'a>,
     members: &mut Members<'a>,
+    quick: Option<Vec<ToolIn<'a>>>,
 ) -> Result<Vec<ToolDef>, ReadError> {
+    if let Some(quick) = quick {
+        return quick.into_iter().map(|tool| read_tool(source, tool, Way::Quick)).collect();
+    }
     let tools = members.read::<Vec<&'a RawValue>>("tools")?.unwrap_or_default();
-    tools.into_iter().map(|value| read_tool(source, value)).collect()
+    let read = |value| read_tool(source, source.read(value)?, Way::Careful(value));
+    tools.into_iter().map(read).collect()
 }
 
-fn read_tool<'a>(source: Source<'a>, value: &'a RawValue) -> Result<ToolDef, ReadError> {
-    let tool = source.read::<ToolIn<'a>>(value)?;
+fn read_tool<'a>(source: Source<'a>, tool: ToolIn<'a>, way: Way<'a>) -> Result<ToolDef, ReadError> {
     let kind = tool.kind.unwrap_or_default();
     if matches!(kind.as_str(), "function" | "") {
-        let missing = || source.wrong(value, "missing field `function`");
+        let missing = || way.wrong(source, "missing field `function`");
         let function = tool.function.ok_or_else(missing)?;
         return Ok(ToolDef {
             name: function.name.into_string(),
@@ -197,7 +220,7 @@ fn read_tool<'a>(source: Source<'a>, value: &'a RawValue) -> Result<ToolDef, Rea
         schema: None,
         strict: None,
         cache_control: None,
-        opaque: Some(source.keep(value)?),
+        opaque: Some(source.keep(way.piece()?)?),
         hidden: false,
     })
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
+use doorward_core::Message;
 use doorward_wire::Destination;
 use serde_json::Value;
 
@@ -45,5 +46,27 @@ fn every_call_is_written_as_its_case_says() {
             }
         }
         case.check(&actual);
+    }
+}
+
+/// A piece that is not known makes the reader take its careful way through everything else.
+#[test]
+fn both_ways_of_reading_give_the_same_call() {
+    let unknown = r#"{"type":"hologram","text":{"not":"text"}}"#;
+    for case in all("calls") {
+        let (words, text) = case.from();
+        let dialect = speak(words[0]);
+        let read = |body: String| dialect.read_call(Bytes::from(body));
+        let Ok(quick) = read(text.to_owned()) else { continue };
+        let first = text.find("\"messages\"").unwrap();
+        let first = first + text[first..].find('[').unwrap() + 1;
+        let extra = format!(r#"{{"role":"user","content":[{unknown}]}},"#);
+        let mut careful = read(format!("{}{extra}{}", &text[..first], &text[first..])).unwrap();
+        let at = careful.messages.len() - quick.messages.len();
+        let system = words[0] == "anthropic-messages" && text.contains("\"system\":");
+        careful.messages.remove(if system { at } else { 0 });
+        let debug = |messages: &[Message]| format!("{messages:#?}");
+        assert_eq!(debug(&careful.messages), debug(&quick.messages), "{}", case.name());
+        assert_eq!(format!("{:?}", careful.tools), format!("{:?}", quick.tools), "{}", case.name());
     }
 }
