@@ -331,21 +331,12 @@ impl Compose<'_> {
                 }
             }
         });
-        let subset = call.extra.iter().find(|(name, _)| self.own && name == "tool_choice");
-        match &call.tool_choice {
-            ToolChoice::Auto | ToolChoice::Required if let Some((_, subset)) = subset
-                && !call.tools.iter().any(|tool| tool.hidden) => body.raw("tool_choice", subset.get()),
-            ToolChoice::Unset => {}
-            ToolChoice::Auto => body.str("tool_choice", "auto"),
-            ToolChoice::None => body.str("tool_choice", "none"),
-            ToolChoice::Required => body.str("tool_choice", "required"),
-            ToolChoice::Tool(name) if !shown(call).contains(name.as_str()) => {
-                body.str("tool_choice", "auto");
-            }
-            ToolChoice::Tool(name) => body.object("tool_choice", |choice| {
-                choice.str("type", "function");
-                choice.object("function", |function| function.str("name", name));
-            }),
+        // The choice among some of the tools stands in `extra`; it may name hidden ones.
+        let hides = call.tools.iter().any(|tool| tool.hidden);
+        let subset = call.extra.iter().find(|(name, _)| name == "tool_choice");
+        match (&call.tool_choice, subset.filter(|_| self.own && !hides)) {
+            (_, Some((_, subset))) => body.raw("tool_choice", subset.get()),
+            (choice, None) => write_choice(body, call, choice),
         }
         body.opt("parallel_tool_calls", call.params.parallel_tools);
     }
@@ -392,6 +383,22 @@ fn all_text(parts: &[(usize, &Part)], joint: &str) -> Option<String> {
     };
     let texts: Option<Vec<String>> = parts.iter().map(text).collect();
     texts.map(|texts| texts.join(joint))
+}
+
+fn write_choice(body: &mut Object<'_>, call: &ModelCall, choice: &ToolChoice) {
+    match choice {
+        ToolChoice::Unset => {}
+        ToolChoice::Auto => body.str("tool_choice", "auto"),
+        ToolChoice::None => body.str("tool_choice", "none"),
+        ToolChoice::Required => body.str("tool_choice", "required"),
+        ToolChoice::Tool(name) if !shown(call).contains(name.as_str()) => {
+            body.str("tool_choice", "auto");
+        }
+        ToolChoice::Tool(name) => body.object("tool_choice", |choice| {
+            choice.str("type", "function");
+            choice.object("function", |function| function.str("name", name));
+        }),
+    }
 }
 
 fn numbered(message: &Message) -> Vec<(usize, &Part)> {

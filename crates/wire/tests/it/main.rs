@@ -1,5 +1,12 @@
 //! The codecs through their public surface.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod answers;
 mod calls;
 mod cases;
