@@ -16,7 +16,14 @@ use crate::report::{self, say};
 /// Runs the gateway until `SIGTERM` or `SIGINT`.
 pub(crate) fn run(root: &Root, around: &Surroundings) -> Result<(), Failure> {
     report::log(&around.environment);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // On one core a scheduler for many threads is only work.
+    let alone = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
+    let mut builder = if alone {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Failure::of("the runtime cannot start", error))?;

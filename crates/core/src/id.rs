@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Entropy;
+use crate::{Entropy, hex};
 
 /// An identifier's text is not of its kind: wrong prefix, wrong length or not hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl std::error::Error for ParseIdError {}
 
 fn write_hex(f: &mut fmt::Formatter<'_>, prefix: &str, bytes: &[u8; 16]) -> fmt::Result {
     f.write_str(prefix)?;
-    write!(f, "{:032x}", u128::from_be_bytes(*bytes))
+    hex::write(f, bytes)
 }
 
 fn parse_hex(text: &str, prefix: &'static str) -> Result<[u8; 16], ParseIdError> {
@@ -82,7 +82,11 @@ macro_rules! ids {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                let mut text = [0; $prefix.len() + 32];
+                let (prefix, digits) = text.split_at_mut($prefix.len());
+                prefix.copy_from_slice($prefix.as_bytes());
+                hex::encode(&self.0, digits);
+                serializer.serialize_str(hex::as_text(&text))
             }
         }
 

@@ -26,6 +26,7 @@ mod entropy;
 mod error;
 mod event;
 mod guard;
+mod hex;
 mod id;
 mod label;
 mod ledger;
@@ -42,7 +43,7 @@ pub use access::{Action, Audience, Authenticator, Authorizer, Credential, Creden
 pub use call::{Model, ModelCall, Models, Params, RawCall, ResponseFormat, ToolChoice, ToolDef};
 pub use cx::{Cx, TraceContext};
 pub use decision::{Decision, Effect};
-pub use entropy::{Entropy, SystemEntropy};
+pub use entropy::{Entropy, PooledEntropy, SystemEntropy};
 pub use error::{CallError, Code, Relayed};
 pub use event::{Event, Kind, Outcome, Receipt, Sink, SinkError, Slot, Who};
 pub use guard::{Admission, DecidedCall, Flow, Guard, Verdict, Watch};

@@ -30,7 +30,8 @@ impl Answer {
     /// The frames that may go on. Dropping the stream cancels the upstream exchange and records
     /// the call as cancelled.
     pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Frame, CallError>> {
-        Box::pin(stream::unfold(self, |mut answer| async move {
+        // Boxed, so that each step moves a pointer and not the whole state.
+        Box::pin(stream::unfold(Box::new(self), |mut answer| async move {
             let item = answer.next().await?;
             Some((item, answer))
         }))

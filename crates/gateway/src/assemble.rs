@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
 use doorward_core::{
-    Clock, Credential, Cx, Entropy, Models, Names, Pattern, Principal, RequestId, Secret,
-    SystemClock, SystemEntropy, Tools, TurnId,
+    Clock, Credential, Cx, Entropy, Models, Names, Pattern, PooledEntropy, Principal, RequestId,
+    Secret, SystemClock, Tools, TurnId,
 };
 use doorward_guardrails::{Contracts, ToolEngine};
 use doorward_identity::{Guesses, Pepper, Rules, StaticCredentials, VirtualKeys};
@@ -62,7 +62,7 @@ impl Surroundings {
             config_file,
             launcher: None,
             clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
+            entropy: Arc::new(PooledEntropy::default()),
         }
     }
 }

@@ -92,7 +92,10 @@ impl Launcher for SandboxLauncher {
                 spec.env.insert(name.clone(), value.expose().to_owned());
             }
             // Spawning blocks for as long as the sandbox takes to build, which is milliseconds.
-            let mut child = tokio::task::block_in_place(|| plan.sandbox.spawn(&spec))
+            let sandbox = plan.sandbox.clone();
+            let spawned = tokio::task::spawn_blocking(move || sandbox.spawn(&spec)).await;
+            let mut child = spawned
+                .map_err(|error| failed(error.into()))?
                 .map_err(|error| failed(error.into()))?;
             let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
                 return Err(failed("the child has no pipes".into()));
