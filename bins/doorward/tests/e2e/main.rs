@@ -13,10 +13,10 @@
 
 mod audit;
 mod clients;
+mod completions;
 mod demo;
 mod gateway;
 mod guard;
 mod lifecycle;
-mod models;
 mod process;
 mod tools;

@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 pub use self::body::ResponseBody;
-pub use self::serve::{Drained, serve};
+pub use self::serve::{Drained, serve, serve_connection};
 
 use self::body::Hold;
 use crate::enforced::Enforced;

@@ -1,6 +1,7 @@
 //! The listener's loop: accept, serve, and let what runs end when told to stop.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -16,6 +18,8 @@ use super::Edge;
 
 /// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(30);
+
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a listener ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +39,7 @@ pub async fn serve(
 ) -> Drained {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-    builder.http2().timer(TokioTimer::new());
+    let builder = builder();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -66,6 +68,23 @@ pub async fn serve(
     }
 }
 
+/// Serves one connection that does not come from a listener of ours, until the client ends it: a
+/// socket handed over by the system, a tunnel, a pair of streams in a test.
+pub async fn serve_connection(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    source: IpAddr,
+    edge: Arc<Edge>,
+) {
+    ended(connection(&builder(), io, source, edge).await);
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.http2().timer(TokioTimer::new());
+    builder
+}
+
 fn connect(
     stream: TcpStream,
     edge: &Arc<Edge>,
@@ -77,14 +96,24 @@ fn connect(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let edge = edge.clone();
+    let watched = graceful.watch(connection(builder, stream, peer.ip(), edge.clone()));
+    connections.spawn(async move { ended(watched.await) });
+}
+
+/// The requests of one connection.
+fn connection(
+    builder: &auto::Builder<TokioExecutor>,
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    source: IpAddr,
+    edge: Arc<Edge>,
+) -> impl GracefulConnection<Error = ConnectionError> + Send + use<> {
     let service =
-        service_fn(move |request: http::Request<Incoming>| edge.clone().handle(peer.ip(), request));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let watched = graceful.watch(connection);
-    connections.spawn(async move {
-        if let Err(error) = watched.await {
-            tracing::debug!(%error, "connection ended");
-        }
-    });
+        service_fn(move |request: http::Request<Incoming>| edge.clone().handle(source, request));
+    builder.serve_connection(TokioIo::new(io), service).into_owned()
+}
+
+fn ended(connection: Result<(), ConnectionError>) {
+    if let Err(error) = connection {
+        tracing::debug!(%error, "connection ended");
+    }
 }

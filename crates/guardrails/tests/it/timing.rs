@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use doorward_core::{Frame, Guard};
+use doorward_core::{Cx, Frame, Guard, ModelCall};
 use futures_util::FutureExt;
 
 use crate::driver::{World, events, issue};
@@ -61,4 +61,30 @@ fn admit_and_judge() {
         world.run(&cx, "tracker__get_issue", &format!(r#"{{"id":{n}}}"#), &body);
     }
     println!("judge and file a {} B result: {} us", body.len(), start.elapsed().as_micros() / 50);
+}
+
+/// The load test's request: instructions are counted within `small_request` with
+/// `valgrind --tool=callgrind --toggle-collect='*small_request'`.
+#[test]
+#[ignore = "a measurement"]
+fn small_requests() {
+    let world = World::new();
+    let mut chat = world.chat();
+    chat.tools.lock().unwrap().clear();
+    chat.system(&"You are a helpful assistant. ".repeat(7)[..180]);
+    chat.user(&"Tell me in some words of yours how it goes. ".repeat(16)[..700]);
+    for _ in 0..SMALL_ROUNDS {
+        small_request(&world, &chat.cx(), chat.request());
+    }
+}
+
+const SMALL_ROUNDS: usize = 100;
+
+#[inline(never)]
+fn small_request(world: &World, cx: &Cx, mut call: ModelCall) {
+    let mut admission = world.engine.admit(cx, &mut call).now_or_never().unwrap().unwrap();
+    for event in events("It goes well, thank you for asking me about all of this.", &[]) {
+        admission.watch.frame(Frame::of(vec![event]));
+    }
+    admission.watch.finish().now_or_never().unwrap().unwrap();
 }
