@@ -3,7 +3,7 @@
 //!
 //! The steps are taken in this order and each may refuse; from [`Around::open`] on, exactly one
 //! record is certain, because the room for it is taken first and dropping the value unfinished
-//! records a cancellation.
+//! records why.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,6 +56,7 @@ impl std::fmt::Debug for Policy {
 pub(crate) struct Around {
     policy: Policy,
     began: Instant,
+    deadline: Option<Instant>,
     /// The record as it will be written. The planes fill in what they learn.
     pub(crate) event: Event,
     slot: Option<Box<dyn Slot>>,
@@ -85,6 +86,7 @@ impl Around {
         Ok(Self {
             policy: policy.clone(),
             began: policy.clock.instant(),
+            deadline: cx.deadline,
             event,
             slot: Some(slot),
             reservation: None,
@@ -132,7 +134,14 @@ impl Around {
         let Some(slot) = self.slot.replace(ending) else { return Ok(()) };
         let mut started = self.event.clone();
         started.outcome = Outcome::Started;
-        slot.commit(started).await.map_err(|error| {
+        let durable = slot.commit(started);
+        let durable = match self.deadline {
+            None => durable.await,
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), durable)
+                .await
+                .unwrap_or_else(|_| Err(SinkError("it took too long".into()))),
+        };
+        durable.map_err(|error| {
             // Nothing ran. The second entry still says so, should the log come back.
             self.event.error = Some(Code::Internal);
             self.end(Outcome::Failed);
@@ -185,12 +194,22 @@ impl Around {
 }
 
 impl Drop for Around {
-    /// The caller went away: its future or its stream was dropped.
+    /// Its future or its stream was dropped: by a panic, at the deadline, or because the caller
+    /// went away.
     fn drop(&mut self) {
-        if self.slot.is_some() {
-            self.event.error = Some(Code::Cancelled);
-            self.end(Outcome::Cancelled);
+        if self.slot.is_none() {
+            return;
         }
+        let late = |deadline| self.policy.clock.instant() >= deadline;
+        let (outcome, code) = if std::thread::panicking() {
+            (Outcome::Failed, Code::Internal)
+        } else if self.deadline.is_some_and(late) {
+            (Outcome::Failed, Code::Timeout)
+        } else {
+            (Outcome::Cancelled, Code::Cancelled)
+        };
+        self.event.error = Some(code);
+        self.end(outcome);
     }
 }
 

@@ -85,14 +85,22 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
         return Err(start_pinned(root, words, &options.doorward));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let text = runtime.map_err(|error| error.to_string())?.block_on(async {
+    let told = runtime.map_err(|error| error.to_string())?.block_on(async {
         tokio::select! {
-            text = compare(root, &options) => text,
+            told = compare(root, &options) => told,
             // What was started ends with the comparison, which is dropped here.
             () = interrupted() => Err("interrupted".to_owned()),
         }
     })?;
-    writeln!(io::stdout(), "{text}").map_err(|error| error.to_string())
+    writeln!(io::stdout(), "{}", told.text).map_err(|error| error.to_string())?;
+    if told.failures.is_empty() { Ok(()) } else { Err(told.failures.join("\n")) }
+}
+
+/// What came out: scenarios that failed do not take the others' figures with them.
+#[derive(Debug)]
+struct Told {
+    text: String,
+    failures: Vec<String>,
 }
 
 async fn interrupted() {
@@ -155,7 +163,7 @@ fn cores() -> usize {
     text.lines().filter(|line| line.starts_with("processor")).count()
 }
 
-async fn compare(root: &Path, options: &Options) -> Result<String, String> {
+async fn compare(root: &Path, options: &Options) -> Result<Told, String> {
     let mock = Mock::start().await.map_err(|error| format!("mock: {error}"))?;
     let facts = report::facts(root);
     let program = match &options.doorward {
@@ -166,7 +174,7 @@ async fn compare(root: &Path, options: &Options) -> Result<String, String> {
     };
     if let (Some(count), Some(program)) = (options.streams, &program) {
         let told = streams::hold(program, &mock, count).await?;
-        return Ok(format!("{facts}\n\n{told}"));
+        return Ok(Told { text: format!("{facts}\n\n{told}"), failures: vec![] });
     }
     let mut contenders =
         vec![Contender::direct(mock.address), Contender::nginx(mock.address).await?];
@@ -178,18 +186,20 @@ async fn compare(root: &Path, options: &Options) -> Result<String, String> {
     let memory = measure::memory(&mut contenders, &mock.script, &number).await?;
     let extent = if options.quick { Extent::QUICK } else { Extent::WHOLE };
     let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    let mut rows = Vec::new();
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
     for scenario in scenario::ALL.iter().filter(|scenario| wanted(scenario.name)) {
         progress(scenario.name);
         let script = &mock.script;
-        let figures = measure::scenario(scenario, &mut contenders, script, extent, &number).await?;
-        rows.extend(report::rows(scenario, &figures));
+        match measure::scenario(scenario, &mut contenders, script, extent, &number).await {
+            Ok(figures) => rows.extend(report::rows(scenario, &figures)),
+            Err(failure) => failures.push(format!("{}: {failure}", scenario.name)),
+        }
     }
-    if rows.is_empty() {
+    if rows.is_empty() && failures.is_empty() {
         let names: Vec<&str> = scenario::ALL.iter().map(|scenario| scenario.name).collect();
         return Err(format!("no scenario is called so; there are: {}", names.join(", ")));
     }
-    Ok(report::table(&rows, &memory, &facts))
+    Ok(Told { text: report::table(&rows, &memory, &facts), failures })
 }
 
 /// Says what goes on. Whoever closed standard error does not want to know.

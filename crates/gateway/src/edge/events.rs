@@ -126,21 +126,23 @@ impl EventStream {
     /// The alarm is set late and moved only when it rings, so that a busy stream pays nothing.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let due = self.last + KEEP_ALIVE;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let deadline = self.deadline.map(Instant::from_std);
+        let at = |due: Instant| deadline.map_or(due, |deadline| due.min(deadline));
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at(due))));
         while alarm.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            if self.deadline.is_some_and(|deadline| deadline <= now.into_std()) {
+            if deadline.is_some_and(|deadline| deadline <= now) {
                 self.fail(&CallError::new(Code::Timeout, "the answer took too long"));
                 return Poll::Ready(Some(self.out.split().freeze()));
             }
             if now >= due {
                 self.last = now;
-                alarm.as_mut().reset(now + KEEP_ALIVE);
+                alarm.as_mut().reset(at(now + KEEP_ALIVE));
                 // Registers the alarm, so that the stream is woken again.
                 let _ = alarm.as_mut().poll(cx);
                 return Poll::Ready(Some(Bytes::from_static(b": keep-alive\n\n")));
             }
-            alarm.as_mut().reset(due);
+            alarm.as_mut().reset(at(due));
         }
         Poll::Pending
     }

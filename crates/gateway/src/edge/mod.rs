@@ -7,6 +7,7 @@ mod request;
 mod serve;
 mod tools;
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -115,8 +116,7 @@ impl Edge {
         let dialect = path.dialect();
         let served = AssertUnwindSafe(self.route(id, source, path, request)).catch_unwind().await;
         let mut response = served.unwrap_or_else(|panic| {
-            let told = panic.downcast_ref::<&str>().copied().unwrap_or("no message");
-            tracing::error!(request = %id, panic = told, "a request panicked");
+            tracing::error!(request = %id, panic = words(&*panic), "a request panicked");
             failure(dialect, &CallError::new(Code::Internal, "internal error"), id)
         });
         request::name(response.headers_mut(), id, dialect);
@@ -259,6 +259,12 @@ fn list_dialect(headers: &http::HeaderMap) -> &'static dyn Dialect {
     } else {
         &doorward_wire::OpenAiChat
     }
+}
+
+/// What a panic was raised with.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let told = panic.downcast_ref::<&str>().copied();
+    told.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// An error in a dialect's own words.

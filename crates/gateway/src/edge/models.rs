@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use doorward_core::{CallError, Code, Cx, ModelCall};
-use doorward_wire::{Dialect, WriterOptions};
+use doorward_wire::{Dialect, ReadError, WriterOptions};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use super::body::{Hold, ResponseBody};
 use super::events::{EventStream, KEEP_ALIVE, Source, same_wire};
+use super::request::within;
 use super::{Edge, failure, request};
 use crate::enforced::Completion;
 
@@ -38,10 +39,8 @@ impl Edge {
         hold: Hold,
     ) -> Result<Response<ResponseBody>, CallError> {
         let headers = request::dialect_headers(request.headers());
-        let body = request::body(self.parts.limits.body, request).await?;
-        let mut call = dialect
-            .read_call(body)
-            .map_err(|error| CallError::new(Code::InvalidRequest, error.to_string()))?;
+        let body = within(&cx, request::body(self.parts.limits.body, request)).await?;
+        let mut call = dialect.read_call(body).map_err(ReadError::in_request)?;
         if let Some(raw) = &mut call.raw {
             raw.headers = headers;
         }
@@ -115,19 +114,6 @@ impl Edge {
         }
         let error = CallError::new(Code::NotFound, format!("no model `{wanted}` here"));
         failure(dialect, &error, cx.request)
-    }
-}
-
-/// Waits no longer than the call's deadline.
-async fn within<T>(
-    cx: &Cx,
-    work: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    match cx.deadline {
-        None => work.await,
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), work)
-            .await
-            .unwrap_or_else(|_| Err(CallError::new(Code::Timeout, "the answer took too long"))),
     }
 }
 

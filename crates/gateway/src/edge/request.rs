@@ -120,6 +120,19 @@ pub(super) async fn body(limit: usize, request: Request<Incoming>) -> Result<Byt
     }
 }
 
+/// Waits no longer than the call's deadline.
+pub(super) async fn within<T>(
+    cx: &Cx,
+    work: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    match cx.deadline {
+        None => work.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), work)
+            .await
+            .unwrap_or_else(|_| Err(CallError::new(Code::Timeout, "the answer took too long"))),
+    }
+}
+
 /// The client dialect's own request headers, for an upstream of the same dialect.
 pub(super) fn dialect_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     const FORWARDED: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"];

@@ -101,12 +101,12 @@ fn connect(
 }
 
 /// The requests of one connection.
-fn connection(
+fn connection<I: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     builder: &auto::Builder<TokioExecutor>,
-    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    io: I,
     source: IpAddr,
     edge: Arc<Edge>,
-) -> impl GracefulConnection<Error = ConnectionError> + Send + use<> {
+) -> impl GracefulConnection<Error = ConnectionError> + Send + use<I> {
     let service =
         service_fn(move |request: http::Request<Incoming>| edge.clone().handle(source, request));
     builder.serve_connection(TokioIo::new(io), service).into_owned()

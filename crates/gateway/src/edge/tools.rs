@@ -21,7 +21,8 @@ impl Edge {
     ) -> Response<ResponseBody> {
         let (head, incoming) = request.into_parts();
         let incoming = Request::new(incoming);
-        let body = match request::body(self.parts.limits.body, incoming).await {
+        let read = request::body(self.parts.limits.body, incoming);
+        let body = match request::within(&cx, read).await {
             Ok(body) => body,
             Err(error) => return failure(&doorward_wire::OpenAiChat, &error, cx.request),
         };
