@@ -1,5 +1,7 @@
 //! Puts the shipped parts together as the configuration says.
 
+mod tasks;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,8 +10,7 @@ use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
 use doorward_core::{
-    Clock, Credential, Cx, Entropy, Models, Names, Pattern, PooledEntropy, Principal, RequestId,
-    Secret, SystemClock, Tools, TurnId,
+    Clock, Credential, Entropy, Models, Names, Pattern, PooledEntropy, Secret, SystemClock, Tools,
 };
 use doorward_guardrails::{Contracts, ToolEngine};
 use doorward_identity::{Guesses, Pepper, Rules, StaticCredentials, VirtualKeys};
@@ -30,14 +31,8 @@ use crate::launcher::SandboxLauncher;
 use crate::metrics::Metrics;
 use crate::own::OwnTools;
 
-/// How often changed keys are looked for. A revoked key stops working within this time.
-const KEY_REFRESH: Duration = Duration::from_millis(500);
-
 /// Keys are believed for so long while their storage cannot be asked.
 const KEYS_STALE: Duration = Duration::from_secs(30);
-
-/// How often upstreams are asked which models they have.
-const MODEL_REFRESH: Duration = Duration::from_mins(10);
 
 /// What surrounds a gateway: everything that is not in the configuration.
 #[derive(Debug, Clone)]
@@ -126,7 +121,9 @@ impl Gateway {
         let router = Arc::new(router(root, &upstreams, &credentials, around)?);
         let broker = Arc::new(broker(root, &credentials, &storage, around)?);
         let names: Arc<dyn Names> = broker.clone();
-        let guard = guard(root, names, storage.keep.guard_key(&*around.entropy)?, around)?;
+        let contracts = contracts(root)?;
+        let guard_key = storage.keep.guard_key(&*around.entropy)?;
+        let guard = guard(root, names, contracts.clone(), guard_key, around);
         let metrics = Arc::new(Metrics::default());
         let policy = Policy {
             authorizer: Arc::new(Rules::default()),
@@ -149,12 +146,9 @@ impl Gateway {
             edge_parts(root, storage.keys.clone(), metrics.clone(), around),
         );
         let tasks = vec![
-            tokio::spawn(refresh_keys(storage.keys)),
-            tokio::spawn(refresh_models(router, around.entropy.clone())),
-            tokio::spawn({
-                let broker = broker.clone();
-                async move { broker.start().await }
-            }),
+            tokio::spawn(tasks::refresh_keys(storage.keys)),
+            tokio::spawn(tasks::refresh_models(router, around.entropy.clone())),
+            tokio::spawn(tasks::start_servers(broker.clone(), contracts, around.entropy.clone())),
         ];
         let upstreams = upstreams.into_iter().map(|upstream| upstream.name).collect();
         let sight = Sight { broker, metrics, upstreams };
@@ -446,15 +440,19 @@ fn server_environment(
     server.env.iter().map(resolve).collect()
 }
 
+fn contracts(root: &Root) -> Result<Contracts, StartError> {
+    Contracts::compile(root.contract.clone())
+        .map_err(|error| StartError::new("a contract is wrong", error))
+}
+
 fn guard(
     root: &Root,
     names: Arc<dyn Names>,
+    contracts: Contracts,
     key: [u8; 32],
     around: &Surroundings,
-) -> Result<ToolEngine, StartError> {
-    let contracts = Contracts::compile(root.contract.clone())
-        .map_err(|error| StartError::new("a contract is wrong", error))?;
-    Ok(ToolEngine::builder()
+) -> ToolEngine {
+    ToolEngine::builder()
         .contracts(contracts)
         .names(names)
         .clock(around.clock.clone())
@@ -464,7 +462,7 @@ fn guard(
             UserRole::Trusted => doorward_guardrails::UserRole::Trusted,
             UserRole::Untrusted => doorward_guardrails::UserRole::Untrusted,
         })
-        .build())
+        .build()
 }
 
 fn ledger(root: &Root, around: &Surroundings) -> Result<Limits, StartError> {
@@ -508,37 +506,5 @@ fn edge_parts(
             hosts: (!any_host).then(|| listen.hosts.clone()),
             origins: listen.origins.clone(),
         },
-    }
-}
-
-async fn refresh_keys(keys: Arc<VirtualKeys>) {
-    let mut every = tokio::time::interval(KEY_REFRESH);
-    loop {
-        every.tick().await;
-        let keys = keys.clone();
-        // The store may block on a disk.
-        match tokio::task::spawn_blocking(move || keys.refresh()).await {
-            Ok(Ok(changed)) if changed => tracing::info!("keys changed"),
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::error!(%error, "keys cannot be refreshed"),
-            Err(error) => tracing::error!(%error, "refreshing keys failed"),
-        }
-    }
-}
-
-async fn refresh_models(router: Arc<Router>, entropy: Arc<dyn Entropy>) {
-    let mut every = tokio::time::interval(MODEL_REFRESH);
-    loop {
-        every.tick().await;
-        let cx = Cx {
-            turn: TurnId::random(&*entropy),
-            request: RequestId::random(&*entropy),
-            principal: Arc::new(Principal::service("doorward")),
-            agent: None,
-            conversation_hint: None,
-            deadline: None,
-            trace: None,
-        };
-        router.discover(&cx).await;
     }
 }
