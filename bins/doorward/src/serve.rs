@@ -7,11 +7,15 @@ use doorward_console::{Failure, admin, keys};
 use doorward_gateway::config::Root;
 use doorward_gateway::{Drained, Gateway, Surroundings};
 use doorward_identity::NewKey;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::report::{self, say};
+
+/// How many connections may wait to be accepted. A burst beyond it is told to try again after
+/// seconds, so there is room for one of many agents starting at once.
+const BACKLOG: u32 = 4096;
 
 /// Runs the gateway until `SIGTERM` or `SIGINT`.
 pub(crate) fn run(root: &Root, around: &Surroundings) -> Result<(), Failure> {
@@ -31,8 +35,8 @@ pub(crate) fn run(root: &Root, around: &Surroundings) -> Result<(), Failure> {
 }
 
 async fn serve(root: &Root, around: &Surroundings) -> Result<(), Failure> {
-    let data = bind(root.listen.data).await?;
-    let control = bind(root.listen.admin).await?;
+    let data = bind(root.listen.data)?;
+    let control = bind(root.listen.admin)?;
     let first = first_key(root, around)?;
     let gateway = Gateway::start(root, around)?;
     announce(&gateway, &data, &control, first)?;
@@ -58,9 +62,14 @@ async fn serve(root: &Root, around: &Surroundings) -> Result<(), Failure> {
     gateway.close().await.map_err(|error| Failure::of("records were not written", error))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let failed = |error| Failure::of(format!("{address} cannot be listened on"), error);
-    TcpListener::bind(address).await.map_err(failed)
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| Failure::of(format!("{address} cannot be listened on"), error))
 }
 
 /// Without a configuration and without a key nobody could call: the first key is made and shown

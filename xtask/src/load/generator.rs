@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::mock::WORD;
 use super::scenario::Request;
@@ -19,6 +19,11 @@ use super::wire::Reader;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The open loop never has more requests under way: then it waits, and the latency shows it.
 const MOST_OPEN: usize = 512;
+
+/// Many connections are opened at 2,000 a second: more would fill the listener's queue, and a lost
+/// SYN comes again only after a second.
+const AT_A_TIME: usize = 20;
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Where, what, and how many words an answer must hold.
 #[derive(Debug, Clone)]
@@ -203,7 +208,10 @@ pub(super) async fn hold(
     number: &AtomicUsize,
 ) -> Result<Held, String> {
     let mut asking = JoinSet::new();
-    for _ in 0..count {
+    for at in 0..count {
+        if at % AT_A_TIME == 0 {
+            sleep(BREATH).await;
+        }
         let mut connection = Connection::open(target.address).await?;
         let mut request = target.request.clone();
         let number = number.fetch_add(1, Ordering::Relaxed);

@@ -120,10 +120,27 @@ impl Request {
     }
 }
 
-/// Words of a language, and never the mock's own.
+const VOCABULARY: [&str; 32] = [
+    "account", "answer", "before", "bridge", "change", "customer", "detail", "every", "figure",
+    "from", "garden", "history", "invoice", "journey", "keeps", "letter", "market", "never",
+    "office", "people", "question", "river", "season", "table", "under", "village", "water",
+    "without", "yellow", "and", "the", "of",
+];
+
+/// Text that does not repeat itself, the same each time, and never the mock's own word.
 fn prose(bytes: usize) -> String {
-    let sentence = "The quick brown fox jumps over the lazy dog, then rests by the river bank. ";
-    sentence.chars().cycle().take(bytes).collect()
+    let mut text = String::with_capacity(bytes + 16);
+    let mut state = bytes as u64;
+    while text.len() < bytes {
+        // Knuth's MMIX; the upper bits are the good ones.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let word = usize::try_from(state >> 59).unwrap_or_default();
+        text.push_str(VOCABULARY[word]);
+        text.push_str(if state >> 55 & 0xf == 7 { ". " } else { " " });
+    }
+    text.truncate(bytes);
+    text
 }
 
 /// System, then user and assistant in turn, the user last.

@@ -33,7 +33,7 @@ pub(super) async fn hold(program: &Path, mock: &Mock, count: usize) -> Result<St
     let held = generator::hold(&doorward.target(&HELD_STREAM), count, &AtomicUsize::new(0)).await;
     let held = held.map_err(|failure| doorward.explain(&failure))?;
     let opened = start.elapsed();
-    sleep(GAP * 5).await;
+    sleep(GAP * 2).await;
     let busy = resident(&doorward);
     let (answers, failures) = held.answers().await;
     let cpu = spent(&doorward).saturating_sub(before);

@@ -21,7 +21,7 @@ fn ask(model: &str, stream: bool) -> Value {
 }
 
 /// A gateway over one provider under both dialects, `chat` and `messages`.
-async fn both(provider: &Provider) -> (Site, Gateway, String) {
+fn both(provider: &Provider) -> (Site, Gateway, String) {
     let url = provider.url();
     let site = Site::new(
         &[upstream("chat", "openai-compatible", &url), upstream("messages", "anthropic", &url)]
@@ -43,7 +43,7 @@ async fn same_dialect_bytes_go_through_both_ways() {
         "data: [DONE]\n\n",
     ];
     let provider = Provider::start(move |_| Answer::events(frames)).await.unwrap();
-    let (_site, gateway, key) = both(&provider).await;
+    let (_site, gateway, key) = both(&provider);
 
     let sent = r#"{ "stream":true,  "model" : "chat/scripted-1", "messages":[{"content":"hi","role":"user"}], "x_new":{"b":1,"a":[ ]} }"#;
     let bearer = format!("Bearer {key}");
@@ -65,7 +65,7 @@ async fn same_dialect_bytes_go_through_both_ways() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whole_answers_go_through_unchanged_and_are_translated() {
     let provider = Provider::start(|r| Say::text("Hello there.").to(r)).await.unwrap();
-    let (_site, gateway, key) = both(&provider).await;
+    let (_site, gateway, key) = both(&provider);
 
     let (status, chat) =
         gateway.post("/v1/chat/completions", &key, &ask("chat/scripted-1", false)).await;
@@ -100,7 +100,7 @@ async fn errors_speak_the_clients_dialect() {
     })
     .await
     .unwrap();
-    let (_site, gateway, key) = both(&provider).await;
+    let (_site, gateway, key) = both(&provider);
 
     let answer = gateway.post_raw("/v1/messages", &key, &ask("chat/scripted-1", true)).await;
     assert_eq!(answer.status(), 429);
@@ -139,7 +139,7 @@ async fn a_cut_stream_is_an_error_and_no_clean_end() {
     })
     .await
     .unwrap();
-    let (site, gateway, key) = both(&provider).await;
+    let (site, gateway, key) = both(&provider);
     for (path, end, mark) in [
         ("/v1/chat/completions", "[DONE]", "\"error\""),
         ("/v1/messages", "message_stop", "event: error"),
@@ -165,7 +165,7 @@ async fn the_upstream_is_cancelled_when_the_client_leaves() {
     })
     .await
     .unwrap();
-    let (site, gateway, key) = both(&provider).await;
+    let (site, gateway, key) = both(&provider);
 
     let mut answer =
         gateway.post_raw("/v1/chat/completions", &key, &ask("chat/scripted-1", true)).await;
@@ -210,7 +210,7 @@ async fn an_alias_falls_back_until_one_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_reaches_only_its_models() {
     let provider = Provider::start(|r| Say::text("yes").to(r)).await.unwrap();
-    let (site, gateway, _) = both(&provider).await;
+    let (site, gateway, _) = both(&provider);
     let narrow = site.key(&["--name", "narrow", "--models", "chat/*"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (status, _) =
