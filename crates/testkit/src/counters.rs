@@ -156,7 +156,9 @@ fn concurrent_callers_never_pass_the_limit(counters: &Arc<dyn Counters>) {
         })
     };
     let callers: Vec<_> = (0..4).map(|_| caller()).collect();
-    callers.into_iter().for_each(|caller| caller.join().expect("a caller that ends"));
+    for caller in callers {
+        caller.join().expect("a caller that ends");
+    }
     assert_eq!(admitted.load(Ordering::Relaxed), MOST);
     assert_eq!(claims.each_ref().map(|claim| used(&**counters, claim)), [MOST, MOST]);
 }

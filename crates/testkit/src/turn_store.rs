@@ -131,6 +131,7 @@ async fn nothing_past_its_expiry_is_given_out(store: &dyn TurnStore) {
     let label = Arc::new(Label::untrusted("web"));
     let leaf = FiledLeaf { result: mark(9), integrity: Integrity::Untrusted };
     let filing = Filing {
+        owner: mark(200),
         texts: vec![(mark(1), FiledText { result: mark(9), label: Arc::clone(&label) })],
         leaves: vec![(mark(1), leaf)],
         prints: vec![1],
@@ -161,7 +162,7 @@ async fn nothing_past_its_expiry_is_given_out(store: &dyn TurnStore) {
 async fn the_worse_label_of_a_text_stays(store: &dyn TurnStore) {
     let file = |text: u8, result: u8, label: Label| {
         let text = (mark(text), FiledText { result: mark(result), label: Arc::new(label) });
-        store.file(Filing { texts: vec![text], ..Filing::default() }, LATER)
+        store.file(Filing { texts: vec![text], ..Filing::of(mark(200)) }, LATER)
     };
     for (text, first, second) in [
         (1, Label::untrusted("web"), Label::trusted("crm")),
@@ -177,8 +178,8 @@ async fn the_worse_label_of_a_text_stays(store: &dyn TurnStore) {
         .map(|text| text.as_ref().map(|text| (text.label.integrity, text.label.choice)))
         .collect();
     let worst = Some((Integrity::Untrusted, Integrity::Untrusted));
-    let fine = Some((Integrity::Trusted, Integrity::User));
-    assert_eq!(told, [worst, worst, None, fine], "one answer per mark, in their order");
+    let good = Some((Integrity::Trusted, Integrity::User));
+    assert_eq!(told, [worst, worst, None, good], "one answer per mark, in their order");
 }
 
 async fn leaves_are_told_with_every_result(store: &dyn TurnStore) {
@@ -187,11 +188,11 @@ async fn leaves_are_told_with_every_result(store: &dyn TurnStore) {
         [leaf(1, Integrity::Trusted), leaf(2, Integrity::Untrusted), leaf(3, Integrity::User)];
     for one in wanted {
         let leaves = vec![(mark(1), one), (mark(2), one)];
-        store.file(Filing { leaves, ..Filing::default() }, LATER).await.expect("kept");
+        store.file(Filing { leaves, ..Filing::of(mark(200)) }, LATER).await.expect("kept");
     }
     // Filed again, it is the same leaf of the same result.
     let leaves = vec![(mark(1), wanted[0])];
-    store.file(Filing { leaves, ..Filing::default() }, LATER).await.expect("kept");
+    store.file(Filing { leaves, ..Filing::of(mark(200)) }, LATER).await.expect("kept");
     let told = store.leaves(&[mark(3), mark(1), mark(2)], NOW).await.expect("an answer");
     assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [0, 3, 3]);
     for one in wanted {
@@ -202,7 +203,7 @@ async fn leaves_are_told_with_every_result(store: &dyn TurnStore) {
 async fn fingerprints_join_their_labels(store: &dyn TurnStore) {
     let file = |prints: &[u64], label: Label| {
         let (prints, printed) = (prints.to_vec(), Arc::new(label));
-        store.file(Filing { prints, printed, ..Filing::default() }, LATER)
+        store.file(Filing { prints, printed, ..Filing::of(mark(200)) }, LATER)
     };
     file(&[1, 2, u64::MAX], Label::untrusted("web")).await.expect("kept");
     file(&[2, 3], Label::untrusted("mail")).await.expect("kept");

@@ -227,7 +227,11 @@ impl Problem {
         let by_word = self.kinds.iter().find_map(|word| code_of_word(word));
         let number = || self.kinds.iter().find_map(|word| word.parse().ok());
         let by_number = |number: Option<u16>| number.filter(|n| *n >= 400).map(code_of_status);
-        by_word.or_else(|| by_number(status.or_else(number))).unwrap_or(Code::Upstream)
+        // Providers call nearly everything below 500 an invalid request, a refused key too: where
+        // the status says more than the word, the status counts.
+        let told =
+            by_word.filter(|code| *code != Code::InvalidRequest || by_number(status).is_none());
+        told.or_else(|| by_number(status.or_else(number))).unwrap_or(Code::Upstream)
     }
 }
 
@@ -361,6 +365,17 @@ mod tests {
                 429,
                 r#"{"error":{"message":"slow","type":"requests","code":"rate_limit_exceeded"}}"#,
                 Code::RateLimited,
+            ),
+            // What the word leaves open, the status tells.
+            (
+                429,
+                r#"{"error":{"message":"slow","type":"invalid_request_error"}}"#,
+                Code::RateLimited,
+            ),
+            (
+                401,
+                r#"{"error":{"message":"no key","type":"invalid_request_error","code":null}}"#,
+                Code::Upstream,
             ),
             // Trap 56: a used-up quota is no rate limit.
             (
