@@ -112,7 +112,8 @@ pub struct Destination<'a> {
     /// The model's name there.
     pub model: &'a str,
     /// Whether to ask for usage within a stream where the client did not
-    /// (`stream_options.include_usage`), as [`ModelCall::ask_usage`] does too. The client's [`WriterOptions::strip_usage`] takes it out
+    /// (`stream_options.include_usage`). The router
+    /// sets it where [`ModelCall::ask_usage`] says so and the upstream understands it. The client's [`WriterOptions::strip_usage`] takes it out
     /// again.
     pub ask_usage: bool,
 }

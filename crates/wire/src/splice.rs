@@ -41,7 +41,7 @@ pub(crate) fn same_dialect(
     if call.model != to.model {
         edits.replace(raw.model.clone(), quoted(to.model));
     }
-    let wanted = (to.ask_usage || call.ask_usage) && call.stream && !call.stream_usage;
+    let wanted = to.ask_usage && call.stream && !call.stream_usage;
     let ask = shape.asks_usage && wanted;
     let hides = call.tools.iter().any(|tool| tool.hidden);
     let asked = ask && memchr::memmem::find(body, b"\"stream_options\"").is_some();

@@ -66,7 +66,7 @@ impl Compose<'_> {
         self.params(body, &call.params, to.model);
         if call.stream {
             body.value("stream", true);
-            if to.ask_usage || call.ask_usage || call.stream_usage {
+            if to.ask_usage || call.stream_usage {
                 body.object("stream_options", |options| options.value("include_usage", true));
             }
         }
