@@ -67,7 +67,7 @@ pub(crate) struct Around {
 impl Around {
     /// Takes room for the call's record. Without it nothing runs.
     pub(crate) async fn open(policy: &Policy, cx: &Cx, kind: Kind) -> Result<Self, CallError> {
-        let slot = policy.sink.open().await.map_err(unrecorded)?;
+        let slot = by(cx.deadline, policy.sink.open()).await.map_err(unrecorded)?;
         let event = Event {
             id: EventId::random(&*policy.entropy),
             at: policy.clock.now(),
@@ -130,18 +130,11 @@ impl Around {
 
     /// Makes the call durable as started; the entry that tells how it ended is sure of its room.
     pub(crate) async fn start(&mut self) -> Result<(), CallError> {
-        let ending = self.policy.sink.open().await.map_err(unrecorded)?;
+        let ending = by(self.deadline, self.policy.sink.open()).await.map_err(unrecorded)?;
         let Some(slot) = self.slot.replace(ending) else { return Ok(()) };
         let mut started = self.event.clone();
         started.outcome = Outcome::Started;
-        let durable = slot.commit(started);
-        let durable = match self.deadline {
-            None => durable.await,
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), durable)
-                .await
-                .unwrap_or_else(|_| Err(SinkError("it took too long".into()))),
-        };
-        durable.map_err(|error| {
+        by(self.deadline, slot.commit(started)).await.map_err(|error| {
             // Nothing ran. The second entry still says so, should the log come back.
             self.event.error = Some(Code::Internal);
             self.end(Outcome::Failed);
@@ -210,6 +203,19 @@ impl Drop for Around {
         };
         self.event.error = Some(code);
         self.end(outcome);
+    }
+}
+
+/// Waits for the log no longer than the call's deadline.
+async fn by<T>(
+    deadline: Option<Instant>,
+    log: impl Future<Output = Result<T, SinkError>>,
+) -> Result<T, SinkError> {
+    match deadline {
+        None => log.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), log)
+            .await
+            .unwrap_or_else(|_| Err(SinkError("it took too long".into()))),
     }
 }
 

@@ -162,7 +162,7 @@ pub(crate) async fn file(
         ceiling,
         choice: if own { Integrity::User } else { verdict.label.choice.min(Integrity::User) },
         result: scope.mark(Kind::Text, &[b"result", reply.result.get().as_bytes()]),
-        filing: Filing::default(),
+        filing: Filing::of(scope.owner()),
         whole: None,
     };
     let label = shelf.read(reply.result.get());

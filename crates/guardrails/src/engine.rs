@@ -259,7 +259,7 @@ impl ToolEngine {
             fold::recognise(&self.inner, &contracts, &scope, cx, &history).await.map_err(failed)?
         };
         let label = recognised.standing.label.clone();
-        let hidden = self.hide(&contracts, call, &label);
+        let (hidden, denied_as) = self.hide(&contracts, call, &label);
         let Recognised { standing, .. } = &recognised;
         Ok(Admission {
             turn: standing.turn,
@@ -272,23 +272,34 @@ impl ToolEngine {
                 scope,
                 cx,
                 &call.tools,
+                denied_as,
                 recognised,
             )),
         })
     }
 
     /// Takes tools out of sight that this label cannot meet. Nothing else of the call changes:
-    /// writing it without them, and a tool choice that names one, is the dialect's part.
-    fn hide(&self, contracts: &Contracts, call: &mut ModelCall, label: &Label) -> Vec<String> {
-        let mut hidden = Vec::new();
+    /// writing it without them, and a tool choice that names one, is the dialect's part. Says too
+    /// what the client calls the tool that tells of refusals, if it declares one.
+    fn hide(
+        &self,
+        contracts: &Contracts,
+        call: &mut ModelCall,
+        label: &Label,
+    ) -> (Vec<String>, Option<String>) {
+        let (mut hidden, mut denied_as) = (Vec::new(), None);
         for tool in &mut call.tools {
-            let (name, _) = self.inner.identify(&tool.name);
-            if self.inner.contract(contracts, name.as_str()).hides_under(label) {
+            let brokered = self.inner.names.brokered(&tool.name);
+            let name = brokered.as_ref().map_or(tool.name.as_str(), ToolName::as_str);
+            if name == &*self.inner.denied_tool && denied_as.is_none() {
+                denied_as = Some(tool.name.clone());
+            }
+            if self.inner.contract(contracts, name).hides_under(label) {
                 tool.hidden = true;
                 hidden.push(tool.name.clone());
             }
         }
-        hidden
+        (hidden, denied_as)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::contract::Contracts;
 use crate::engine::{Inner, UserRole};
 use crate::fingerprint;
 use crate::history::{self, History, Item};
+use crate::provenance::Provenance;
 use crate::result;
 use crate::scope::{Kind, Scope};
 use crate::turn_store::{FiledText, Filing, Mark, Standing, StoreError};
@@ -25,7 +26,7 @@ pub(crate) struct Recognised {
     pub(crate) head: Mark,
     /// The texts that are the user's and the operator's own, where they may be needed: in a
     /// conversation that holds anything less.
-    pub(crate) own: Vec<String>,
+    pub(crate) own: Provenance,
 }
 
 pub(crate) async fn recognise(
@@ -36,69 +37,72 @@ pub(crate) async fn recognise(
     history: &History<'_>,
 ) -> Result<Recognised, StoreError> {
     let chain = history.chain(scope);
-    let known = inner.store.recall(&chain, inner.now()).await?;
-    let (from, known) = match known {
-        Some((at, standing)) => (at + 1, Some(standing)),
-        None => (0, None),
-    };
-    let standing = begin(inner, cx, known);
-    let mut fold = Fold { inner, contracts, scope, standing, history, unknown: Vec::new() };
+    let (from, standing) = begin(inner, cx, inner.store.recall(&chain, inner.now()).await?);
+    let unknown = Vec::new();
+    let mut fold = Fold { inner, contracts, scope, standing, history, unknown, may_repeat: None };
     fold.begin_turn(cx, from);
     let system = fold.weigh_system().await?;
-    let system_own: Vec<bool> = system.iter().map(|(_, copied)| copied.is_none()).collect();
     for at in from..history.items.len() {
         fold.fold_item(at).await?;
-        fold.print_unknown(at, &system_own).await?;
+        fold.print_unknown(at, &system).await?;
     }
-    let mut standing = fold.standing;
-    let head = chain.last().copied().unwrap_or_else(|| history::origin(scope));
     if let Some(last) = chain.last() {
         let expires = inner.now().after(inner.lifetimes.conversation);
-        inner.store.remember(*last, &standing, expires).await?;
+        inner.store.remember(*last, &fold.standing, expires).await?;
     }
     // Only what was answered under a system text is bound to it: the items alone may begin another
     // conversation under another one.
-    absorb_system(&mut standing, system);
-    if !standing.label.is_trusted() {
+    absorb_system(&mut fold.standing, &system);
+    if !fold.standing.label.is_trusted() {
         let expires = inner.now().after(inner.lifetimes.tainted);
-        inner.store.taint(scope.owner(), &standing.label, expires).await?;
+        inner.store.taint(scope.owner(), &fold.standing.label, expires).await?;
     }
+    let standing = fold.standing;
     let own = if has_own_words(&standing) {
-        own_texts(history, &history.items, &standing, &system_own)
+        Provenance::of(own_texts(history, &history.items, &standing, &system))
     } else {
-        Vec::new()
+        Provenance::default()
     };
+    let head = chain.last().copied().unwrap_or_else(|| history::origin(scope));
     Ok(Recognised { standing, head, own })
 }
 
-/// The standing to fold on: the known one, under a new name where nobody answered in it yet, for
+/// A system text's mark, and the label of what it repeats.
+type Weighed = (Mark, Option<Label>);
+
+/// The first item to fold in and the standing to fold on: the known one, under a new name where nobody answered in it yet, for
 /// equal beginnings are no proof of one conversation.
-fn begin(inner: &Inner, cx: &Cx, known: Option<Standing>) -> Standing {
+fn begin(inner: &Inner, cx: &Cx, known: Option<(usize, Standing)>) -> (usize, Standing) {
     let fresh = || ConversationId::random(&*inner.entropy);
     match known {
-        Some(standing) if standing.answered => standing,
-        Some(standing) => Standing { conversation: fresh(), turn: cx.turn, ..standing },
-        None => Standing {
-            conversation: fresh(),
-            turn: cx.turn,
-            label: Label::system(),
-            answered: false,
-            system: Vec::new(),
-            borrowed: Vec::new(),
-            results: Vec::new(),
-            crowded: false,
-        },
+        Some((at, standing)) if standing.answered => (at + 1, standing),
+        Some((at, standing)) => {
+            (at + 1, Standing { conversation: fresh(), turn: cx.turn, ..standing })
+        }
+        None => {
+            let standing = Standing {
+                conversation: fresh(),
+                turn: cx.turn,
+                label: Label::system(),
+                answered: false,
+                system: Vec::new(),
+                borrowed: Vec::new(),
+                results: Vec::new(),
+                crowded: false,
+            };
+            (0, standing)
+        }
     }
 }
 
-fn absorb_system(standing: &mut Standing, weighed: Vec<(Mark, Option<Label>)>) {
-    for (mark, copied) in weighed {
-        if let Some(label) = &copied {
+fn absorb_system(standing: &mut Standing, system: &[Weighed]) {
+    for (mark, copied) in system {
+        if let Some(label) = copied {
             standing.label.absorb(label);
         }
-        let known = standing.system.iter().any(|(known, _)| *known == mark);
+        let known = standing.system.iter().any(|(known, _)| known == mark);
         if !known && standing.system.len() < MOST {
-            standing.system.push((mark, copied.is_some()));
+            standing.system.push((*mark, copied.is_some()));
         }
     }
 }
@@ -111,13 +115,14 @@ fn has_own_words(standing: &Standing) -> bool {
 }
 
 /// The texts among `items` and of the operator that may lend their values to a call.
-fn own_texts(
-    history: &History<'_>,
-    items: &[Item<'_>],
-    standing: &Standing,
-    system_own: &[bool],
-) -> Vec<String> {
-    let system = history.system.iter().zip(system_own).filter(|(_, own)| **own).map(|(t, _)| *t);
+fn own_texts<'a>(
+    history: &'a History<'_>,
+    items: &'a [Item<'_>],
+    standing: &'a Standing,
+    system: &'a [Weighed],
+) -> impl Iterator<Item = &'a str> {
+    let system = history.system.iter().zip(system);
+    let system = system.filter(|(_, (_, copied))| copied.is_none()).map(|(text, _)| *text);
     let user = items.iter().filter_map(|item| match item {
         Item::User { text, .. } => Some(*text),
         _ => None,
@@ -126,7 +131,7 @@ fn own_texts(
         .enumerate()
         .filter(|(at, _)| !u32::try_from(*at).is_ok_and(|at| standing.borrowed.contains(&at)))
         .map(|(_, text)| text);
-    system.chain(user).map(str::to_owned).collect()
+    system.chain(user)
 }
 
 struct Fold<'a> {
@@ -137,6 +142,8 @@ struct Fold<'a> {
     history: &'a History<'a>,
     /// Untrusted texts that are not on file yet.
     unknown: Vec<String>,
+    /// Whether the principal has fingerprints on file, once that was asked.
+    may_repeat: Option<bool>,
 }
 
 impl Fold<'_> {
@@ -151,9 +158,10 @@ impl Fold<'_> {
     }
 
     /// Weighs system texts; those that were answered under before are known.
-    async fn weigh_system(&self) -> Result<Vec<(Mark, Option<Label>)>, StoreError> {
+    async fn weigh_system(&mut self) -> Result<Vec<Weighed>, StoreError> {
         let mut weighed = Vec::with_capacity(self.history.system.len());
-        for text in &self.history.system {
+        let history = self.history;
+        for text in &history.system {
             let mark = self.scope.mark(Kind::System, &[text.as_bytes()]);
             let known = self.standing.system.iter().find(|(known, _)| *known == mark);
             let copied = match known {
@@ -167,12 +175,21 @@ impl Fold<'_> {
     }
 
     /// The label of the text on file that this text repeats.
-    async fn copied(&self, text: &str) -> Result<Option<Label>, StoreError> {
+    async fn copied(&mut self, text: &str) -> Result<Option<Label>, StoreError> {
+        let (store, now) = (&self.inner.store, self.inner.now());
+        let may_repeat = match self.may_repeat {
+            Some(known) => known,
+            None => store.prints_of(self.scope.owner(), now).await?,
+        };
+        self.may_repeat = Some(may_repeat);
+        if !may_repeat {
+            return Ok(None);
+        }
         let prints = fingerprint::prints(text, self.scope.seed());
         if prints.is_empty() {
             return Ok(None);
         }
-        self.inner.store.printed(&prints, self.inner.now()).await
+        store.printed(&prints, now).await
     }
 
     async fn fold_item(&mut self, at: usize) -> Result<(), StoreError> {
@@ -202,14 +219,16 @@ impl Fold<'_> {
 
     /// Files what was untrusted in an item and is on file nowhere, at once, so that a later text
     /// that repeats it is known; only what was said before it stays the user's own.
-    async fn print_unknown(&mut self, at: usize, system_own: &[bool]) -> Result<(), StoreError> {
+    async fn print_unknown(&mut self, at: usize, system: &[Weighed]) -> Result<(), StoreError> {
         if self.unknown.is_empty() {
             return Ok(());
         }
         let unknown = std::mem::take(&mut self.unknown);
+        self.may_repeat = Some(true);
         let before = &self.history.items[..at];
-        let own = own_texts(self.history, before, &self.standing, system_own);
-        print(self.inner, self.scope, &unknown, &own, &self.standing.label).await
+        let own = own_texts(self.history, before, &self.standing, system);
+        let unknown = unknown.iter().map(String::as_str);
+        print(self.inner, self.scope, unknown, own, &self.standing.label).await
     }
 
     fn user_label(&self) -> Label {
@@ -312,23 +331,21 @@ impl Fold<'_> {
 
 /// Files fingerprints of untrusted texts, save for what they repeat from the user and the
 /// operator: those words were clean before.
-pub(crate) async fn print(
+pub(crate) async fn print<'a>(
     inner: &Inner,
     scope: &Scope,
-    texts: &[String],
-    own: &[String],
+    texts: impl Iterator<Item = &'a str>,
+    own: impl Iterator<Item = &'a str>,
     label: &Label,
 ) -> Result<(), StoreError> {
     let seed = scope.seed();
-    let mut prints: Vec<u64> =
-        texts.iter().flat_map(|text| fingerprint::prints(text, seed)).collect();
+    let mut prints: Vec<u64> = texts.flat_map(|text| fingerprint::prints(text, seed)).collect();
+    fingerprint::take_out(&mut prints, own, seed);
     if prints.is_empty() {
         return Ok(());
     }
-    let own = fingerprint::all_prints(own.iter().map(String::as_str), seed);
-    prints.retain(|print| !own.contains(print));
-    let printed = Label { integrity: Integrity::Untrusted, ..label.clone() };
-    let filing = Filing { prints, printed: Arc::new(printed), ..Filing::default() };
+    let printed = Arc::new(Label { integrity: Integrity::Untrusted, ..label.clone() });
+    let filing = Filing { prints, printed, ..Filing::of(scope.owner()) };
     inner.store.file(filing, inner.now().after(inner.lifetimes.result)).await
 }
 
@@ -337,9 +354,4 @@ fn is_blank(result: &ToolResult) -> bool {
         Body::Text(text) => text.trim().is_empty(),
         _ => false,
     })
-}
-
-/// The standing after an answer went out in it.
-pub(crate) fn answered(standing: &Standing) -> Arc<Standing> {
-    Arc::new(Standing { answered: true, ..standing.clone() })
 }

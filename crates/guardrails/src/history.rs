@@ -9,7 +9,8 @@ use doorward_core::{Body, Media, MediaSource, Message, Part, Role, ToolResult, T
 
 use crate::digest;
 use crate::json::Json;
-use crate::scope::{Kind, Scope, feed, seal};
+use crate::scope::{Hasher, Kind, Scope};
+use crate::sift::Sieve;
 use crate::turn_store::Mark;
 
 /// One item of a conversation.
@@ -133,9 +134,11 @@ impl<'a> Run<'a> {
     }
 }
 
+static DENSE: Sieve = Sieve::DENSE;
+
 /// Adds a text without its spaces: clients join and trim what a model wrote in their own ways.
 pub(crate) fn dense(text: &str, into: &mut Vec<u8>) {
-    into.extend(text.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    DENSE.add(text.as_bytes(), into);
 }
 
 fn describe(part: &Part) -> String {
@@ -157,8 +160,8 @@ pub(crate) fn link(scope: &Scope, before: Mark, item: &Item<'_>) -> Mark {
     match item {
         Item::User { text, name } => {
             hasher.update(b"u");
-            feed(&mut hasher, name.unwrap_or_default().as_bytes());
-            feed(&mut hasher, text.trim_end().as_bytes());
+            hasher.feed(name.unwrap_or_default().as_bytes());
+            hasher.feed(text.trim_end().as_bytes());
         }
         Item::UserMedia(media) => {
             hasher.update(b"m");
@@ -166,50 +169,50 @@ pub(crate) fn link(scope: &Scope, before: Mark, item: &Item<'_>) -> Mark {
         }
         Item::UserOpaque(raw) => {
             hasher.update(b"o");
-            feed(&mut hasher, raw.as_bytes());
+            hasher.feed(raw.as_bytes());
         }
         Item::Assistant(text) => {
             hasher.update(b"a");
-            feed(&mut hasher, text);
+            hasher.feed(text);
         }
         Item::Call(call) => {
             hasher.update(b"c");
-            feed(&mut hasher, call.id.as_bytes());
-            feed(&mut hasher, call.name.as_bytes());
+            hasher.feed(call.id.as_bytes());
+            hasher.feed(call.name.as_bytes());
             let mut arguments = Vec::with_capacity(call.arguments.len());
             match Json::parse(digest::or_empty(&call.arguments)) {
                 Some(json) => json.canonical(&mut arguments),
                 None => arguments.extend_from_slice(call.arguments.as_bytes()),
             }
-            feed(&mut hasher, &arguments);
+            hasher.feed(&arguments);
         }
         Item::Result(result) => {
             hasher.update(b"r");
-            feed(&mut hasher, result.id.as_bytes());
+            hasher.feed(result.id.as_bytes());
             for part in &result.content {
                 match &part.body {
-                    Body::Text(text) => _ = hasher.update(text.trim().as_bytes()),
+                    Body::Text(text) => hasher.update(text.trim().as_bytes()),
                     Body::Media(media) => feed_media(&mut hasher, media),
-                    _ => feed(&mut hasher, describe(part).as_bytes()),
+                    _ => hasher.feed(describe(part).as_bytes()),
                 }
             }
         }
         Item::Foreign(raw) => {
             hasher.update(b"f");
-            feed(&mut hasher, raw.as_bytes());
+            hasher.feed(raw.as_bytes());
         }
     }
-    seal(&hasher)
+    hasher.seal()
 }
 
-fn feed_media(hasher: &mut blake3::Hasher, media: &Media) {
+fn feed_media(hasher: &mut Hasher, media: &Media) {
     let (tag, source) = match &media.source {
         MediaSource::Url(url) => (b"\0u", url),
         MediaSource::Base64 { data, .. } => (b"\0b", data),
         MediaSource::FileId(id) => (b"\0i", id),
     };
     hasher.update(tag);
-    feed(hasher, source.as_bytes());
+    hasher.feed(source.as_bytes());
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The memory of trust in this process.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use doorward_core::{Label, Timestamp};
 
+use crate::keyed::KeyedMap;
 use crate::turn_store::{
     Claim, Denial, FiledLeaf, FiledText, Filing, Grant, Mark, Standing, Stored, TurnStore,
 };
@@ -30,6 +30,7 @@ struct Inner {
     texts: Halves<Mark, FiledText>,
     leaves: Halves<Mark, Vec<FiledLeaf>>,
     prints: Halves<u64, Arc<Label>>,
+    printed: Owners,
     slots: Halves<Mark, Vec<Kept>>,
     tainted: Halves<Mark, Label>,
 }
@@ -63,6 +64,7 @@ impl Memory {
                 texts: Halves::new(entries / 4),
                 leaves: Halves::new(entries),
                 prints: Halves::new(entries),
+                printed: Owners::new(entries / 8),
                 slots: Halves::new(entries / 8),
                 tainted: Halves::new(entries / 8),
             }),
@@ -121,6 +123,9 @@ impl TurnStore for Memory {
                 new.truncate(LEAF_RESULTS);
             });
         }
+        if !filing.prints.is_empty() {
+            inner.printed.note(filing.owner, expires);
+        }
         for print in filing.prints {
             inner.prints.merge(print, filing.printed.clone(), expires, |old, new| {
                 if !Arc::ptr_eq(&old, new) {
@@ -150,6 +155,10 @@ impl TurnStore for Memory {
             .collect();
         drop(inner);
         at_once(leaves)
+    }
+
+    fn prints_of(&self, owner: Mark, now: Timestamp) -> Stored<'_, bool> {
+        at_once(self.lock().printed.may_have(owner, now))
     }
 
     fn printed<'a>(&'a self, prints: &'a [u64], now: Timestamp) -> Stored<'a, Option<Label>> {
@@ -259,21 +268,24 @@ fn take(kept: &mut Vec<Kept>, hint: Option<&str>, now: Timestamp) -> Option<Clai
 /// A map in two halves: the young one takes what is new or used, the old one is dropped when the
 /// young one is full.
 struct Halves<K, V> {
-    young: HashMap<K, (V, Timestamp)>,
-    old: HashMap<K, (V, Timestamp)>,
+    young: KeyedMap<K, (V, Timestamp)>,
+    old: KeyedMap<K, (V, Timestamp)>,
     most: usize,
 }
 
 impl<K: Eq + Hash + Clone, V> Halves<K, V> {
     fn new(entries: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), most: (entries / 2).max(8) }
+        let (young, old) = (KeyedMap::default(), KeyedMap::default());
+        Self { young, old, most: (entries / 2).max(8) }
     }
 
     fn put(&mut self, key: K, value: V, expires: Timestamp) {
         if self.young.len() >= self.most && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.old.remove(&key);
+        if !self.old.is_empty() {
+            self.old.remove(&key);
+        }
         self.young.insert(key, (value, expires));
     }
 
@@ -293,12 +305,51 @@ impl<K: Eq + Hash + Clone, V> Halves<K, V> {
     }
 
     fn get_mut(&mut self, key: &K, now: Timestamp) -> Option<&mut V> {
-        if let Some((value, expires)) = self.old.remove(key)
+        if !self.old.is_empty()
+            && let Some((value, expires)) = self.old.remove(key)
             && expires > now
         {
             self.put(key.clone(), value, expires);
         }
         self.young.get_mut(key).filter(|(_, expires)| *expires > now).map(|(value, _)| value)
+    }
+}
+
+/// Who has fingerprints on file, and until when. Nobody may drop out of it early, or what they
+/// repeat would pass as their own: when it is full, everybody counts as having some until the last
+/// of the dropped ones would have expired.
+#[derive(Default)]
+struct Owners {
+    young: KeyedMap<Mark, Timestamp>,
+    old: KeyedMap<Mark, Timestamp>,
+    /// The last expiry of the young ones.
+    young_until: Option<Timestamp>,
+    old_until: Option<Timestamp>,
+    everybody_until: Option<Timestamp>,
+    most: usize,
+}
+
+impl Owners {
+    fn new(entries: usize) -> Self {
+        Self { most: (entries / 2).max(8), ..Self::default() }
+    }
+
+    fn note(&mut self, owner: Mark, expires: Timestamp) {
+        if self.young.len() >= self.most && !self.young.contains_key(&owner) {
+            self.old = std::mem::take(&mut self.young);
+            let dropped = std::mem::replace(&mut self.old_until, self.young_until.take());
+            self.everybody_until = self.everybody_until.max(dropped);
+        }
+        let until = self.young.entry(owner).or_insert(expires);
+        *until = expires.max(*until);
+        self.young_until = self.young_until.max(Some(expires));
+    }
+
+    fn may_have(&self, owner: Mark, now: Timestamp) -> bool {
+        self.everybody_until.is_some_and(|until| until > now)
+            || [&self.young, &self.old]
+                .iter()
+                .any(|half| half.get(&owner).is_some_and(|until| *until > now))
     }
 }
 
@@ -357,5 +408,22 @@ mod tests {
         map.put(1, "one", at(10));
         assert_eq!(map.get(&1, at(9)), Some(&"one"));
         assert_eq!(map.get(&1, at(10)), None);
+    }
+
+    #[test]
+    fn no_owner_of_fingerprints_is_forgotten_before_they_expire() {
+        let owner = |n: u128| Mark::from_bytes(n.to_le_bytes());
+        let mut owners = Owners::new(16);
+        owners.note(owner(0), at(20));
+        owners.note(owner(0), at(10));
+        assert!(owners.may_have(owner(0), at(19)) && !owners.may_have(owner(0), at(20)));
+        assert!(!owners.may_have(owner(1), at(1)), "nothing was filed for them");
+        for n in 1..100 {
+            owners.note(owner(n), at(10));
+            assert!((0..=n).all(|n| owners.may_have(owner(n), at(9))), "{n}");
+        }
+        assert!(owners.may_have(owner(0), at(19)));
+        assert!(!owners.may_have(owner(50), at(20)), "all has expired");
+        assert!(owners.young.len() + owners.old.len() <= 16);
     }
 }

@@ -1,21 +1,19 @@
 //! Which values stand in the person's own words.
+//!
+//! To take a text apart costs far more than to search it, and a call has few values. So a text is
+//! only taken apart where a [`Needle`] of the value that is looked for was found in it.
 
-use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use memchr::memmem;
 
 use crate::literal;
 
-/// Marks that people set around a word and that are not part of it.
-const OPENING: &[char] = &['"', '\'', '`', '(', '[', '{', '<', '«', '„', '“', '‘', '*', '#'];
-const CLOSING: &[char] = &[
-    '"', '\'', '`', ')', ']', '}', '>', '»', '”', '’', '“', '*', '.', ',', ';', ':', '!', '?', '…',
-];
-/// Pairs of quotation marks.
-const QUOTES: &[(char, char)] =
-    &[('"', '"'), ('`', '`'), ('“', '”'), ('„', '“'), ('«', '»'), ('‘', '’'), ('\'', '\'')];
-/// The longest text between quotation marks that counts as one value.
-const LONGEST_QUOTE: usize = 200;
+use index::{CLOSING, Index, OPENING};
+use needle::Needle;
+
+mod index;
+mod needle;
 
 /// The values that stand in texts of the user and of the operator. A value that does is the
 /// user's: whoever steers the model cannot have brought it in.
@@ -33,45 +31,119 @@ const LONGEST_QUOTE: usize = 200;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
-    forms: HashSet<String>,
-    /// The texts with single spaces, for phrases.
-    texts: Vec<String>,
+    /// The texts, with a line break after each.
+    joined: String,
+    texts: Vec<Text>,
+    /// What stands in any of them, where more values are looked for than a search each is worth.
+    all: OnceLock<Index>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Text {
+    start: usize,
+    end: usize,
+    /// With single spaces, for phrases.
+    spaced: OnceLock<String>,
+    index: OnceLock<Index>,
+}
+
+impl Text {
+    fn spaced(&self, joined: &str) -> &str {
+        self.spaced
+            .get_or_init(|| single_spaced(joined.get(self.start..self.end).unwrap_or_default()))
+    }
+
+    fn index(&self, joined: &str) -> &Index {
+        self.index.get_or_init(|| {
+            let mut index = Index::default();
+            index.add(self.spaced(joined));
+            index
+        })
+    }
 }
 
 impl Provenance {
-    /// Indexes texts.
+    /// Takes in texts.
     pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut provenance = Self::default();
         for text in texts {
-            provenance.add(text);
+            let start = provenance.joined.len();
+            provenance.joined.push_str(text);
+            let end = provenance.joined.len();
+            provenance.joined.push('\n');
+            provenance.texts.push(Text { start, end, ..Text::default() });
         }
         provenance
+    }
+
+    /// The texts.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().filter_map(|text| self.joined.get(text.start..text.end))
+    }
+
+    /// Takes all texts apart: many values will be looked for.
+    pub(crate) fn expect_many(&self) {
+        self.all.get_or_init(|| {
+            let mut all = Index::default();
+            self.texts.iter().for_each(|text| all.add(text.spaced(&self.joined)));
+            all
+        });
     }
 
     /// Whether a text value stands in them: as the same e-mail address, web address, IBAN, phone
     /// number, date, number, path, identifier or quoted text, as a phrase of two words or more,
     /// or as a list of such addresses.
     pub fn holds(&self, value: &str) -> bool {
-        if literal::forms(value).iter().any(|form| self.forms.contains(form)) {
-            return true;
-        }
-        self.holds_phrase(value) || self.holds_list(value)
+        self.holds_text(value, &literal::forms(value))
     }
 
     /// Whether a JSON number, as written, stands in them.
     pub fn holds_number(&self, raw: &str) -> bool {
-        literal::json_number(raw).is_some_and(|form| self.forms.contains(&form))
+        literal::json_number(raw).is_some_and(|form| self.holds_form(&form))
+    }
+
+    /// [`holds`](Self::holds) with the value's canonical forms at hand.
+    pub(crate) fn holds_text(&self, value: &str, forms: &[String]) -> bool {
+        self.holds_any(forms) || self.holds_phrase(value) || self.holds_list(value)
+    }
+
+    pub(crate) fn holds_any(&self, forms: &[String]) -> bool {
+        forms.iter().any(|form| self.holds_form(form))
+    }
+
+    fn holds_form(&self, form: &str) -> bool {
+        match self.all.get() {
+            Some(all) => all.holds(form),
+            None => self.any_text(&Needle::of(form), |text| text.index(&self.joined).holds(form)),
+        }
+    }
+
+    /// Whether this holds for any text that the needle is in.
+    fn any_text(&self, needle: &Needle<'_>, holds: impl Fn(&Text) -> bool) -> bool {
+        if self.all.get().is_some() {
+            return self.texts.iter().any(holds);
+        }
+        let mut from = 0;
+        while let Some(at) = needle.find(&self.joined, from) {
+            let nth = self.texts.partition_point(|text| text.end <= at);
+            let Some(text) = self.texts.get(nth) else { return false };
+            if holds(text) {
+                return true;
+            }
+            from = text.end;
+        }
+        false
     }
 
     /// A list of addresses in one text, each of which must stand there.
     fn holds_list(&self, value: &str) -> bool {
-        let mut pieces = value.split([',', ';']).map(str::trim).peekable();
+        let mut pieces = value.split([',', ';']).map(str::trim);
         value.contains([',', ';'])
             && pieces.all(|piece| {
                 piece.contains('@')
                     && literal::forms(piece)
                         .iter()
-                        .any(|form| form.starts_with("e:") && self.forms.contains(form))
+                        .any(|form| form.starts_with("e:") && self.holds_form(form))
             })
     }
 
@@ -86,99 +158,10 @@ impl Provenance {
             return false;
         }
         let finder = memmem::Finder::new(&phrase);
-        self.texts.iter().any(|text| {
+        self.any_text(&Needle::of_words(&phrase), |text| {
+            let text = text.spaced(&self.joined);
             finder.find_iter(text.as_bytes()).any(|at| stands_alone(text, at, at + phrase.len()))
         })
-    }
-
-    fn add(&mut self, text: &str) {
-        let text = single_spaced(text);
-        let words: Vec<&str> = text.split(' ').collect();
-        for (at, word) in words.iter().enumerate() {
-            // Most words are words: nothing that is looked for is without any of these.
-            if word.bytes().any(|byte| byte.is_ascii_digit() || b"@./_:\\~".contains(&byte)) {
-                self.add_word(word);
-            }
-            let near = &words[at..words.len().min(at + 3)];
-            if near.iter().any(|word| word.bytes().any(|byte| byte.is_ascii_digit())) {
-                self.add_run(&words[at..]);
-            }
-        }
-        self.add_phones(&text);
-        self.add_quotes(&text);
-        self.texts.push(text);
-    }
-
-    fn add_word(&mut self, word: &str) {
-        let mut pieces = vec![bare(word)];
-        if let Some((text, target)) = word.split_once("](") {
-            pieces.extend([bare(text), bare(target)]);
-        }
-        if word.contains([',', ';']) && word.contains('@') {
-            pieces.extend(word.split([',', ';']).map(bare));
-        }
-        for piece in pieces {
-            let piece = piece.strip_prefix("mailto:").unwrap_or(piece);
-            let piece =
-                ["'s", "’s"].iter().find_map(|end| piece.strip_suffix(end)).unwrap_or(piece);
-            let named = is_identifier(piece);
-            let forms = literal::forms(piece);
-            self.forms.extend(forms.into_iter().filter(|form| named || !form.starts_with("x:")));
-        }
-    }
-
-    /// Values of several words: dates, IBANs.
-    fn add_run(&mut self, words: &[&str]) {
-        for length in 2..=3 {
-            let Some(run) = words.get(..length) else { break };
-            self.forms.extend(literal::date(bare(&run.join(" "))));
-        }
-        let first = bare(words[0]).as_bytes();
-        let iban = first.len() >= 4
-            && first[..2].iter().all(u8::is_ascii_alphabetic)
-            && first[2..4].iter().all(u8::is_ascii_digit);
-        if iban {
-            for length in 2..=9 {
-                let Some(run) = words.get(..length) else { break };
-                self.forms.extend(literal::iban(bare(&run.join(" "))));
-            }
-        }
-    }
-
-    fn add_phones(&mut self, text: &str) {
-        let part = |char: char| char.is_ascii_digit() || " -()".contains(char);
-        for run in text.split(|char: char| !part(char) && char != '+') {
-            if run.len() < 7 {
-                continue;
-            }
-            for (at, piece) in run.split('+').enumerate() {
-                let piece = piece.trim_matches([' ', '-']);
-                let number = if at > 0 { format!("+{piece}") } else { piece.to_owned() };
-                self.forms.extend(literal::phone(&number));
-            }
-        }
-    }
-
-    fn add_quotes(&mut self, text: &str) {
-        for (open, close) in QUOTES {
-            let mut rest = text;
-            while let Some(start) = rest.find(*open) {
-                let begins = rest[..start].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
-                let inner = &rest[start + open.len_utf8()..];
-                let Some(end) = inner.find(*close) else { break };
-                let after = &inner[end + close.len_utf8()..];
-                let ends = after.chars().next().is_none_or(|c| !c.is_alphanumeric());
-                if !begins || !ends {
-                    rest = inner;
-                    continue;
-                }
-                let quoted = inner[..end].trim();
-                if quoted.len() <= LONGEST_QUOTE && literal::stands_out(quoted) {
-                    self.forms.insert(literal::verbatim(quoted));
-                }
-                rest = after;
-            }
-        }
     }
 }
 
@@ -191,19 +174,6 @@ fn single_spaced(text: &str) -> String {
         spaced.push_str(word);
     }
     spaced
-}
-
-/// A word without the marks around it.
-fn bare(word: &str) -> &str {
-    word.trim_start_matches(OPENING).trim_end_matches(CLOSING)
-}
-
-/// Whether a word is a name that somebody made up, not a word of a language: a path, or with
-/// digits, dots or underscores in it.
-fn is_identifier(word: &str) -> bool {
-    let path = word.starts_with(['/', '~']) || word.starts_with("./") || word.contains(":\\");
-    let inner = word.get(1..word.len().saturating_sub(1)).unwrap_or_default();
-    path || word.chars().any(|char| char.is_ascii_digit()) || inner.contains(['_', '.', '/', '@'])
 }
 
 /// Whether the words from `start` to `end` are whole words, with nothing but marks around them.

@@ -76,8 +76,10 @@ pub struct FiledText {
 }
 
 /// All that is kept of one result, or of one answer of a model that had read untrusted data.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Filing {
+    /// Whose it is, for [`TurnStore::prints_of`].
+    pub owner: Mark,
     /// Whole texts, in every shape that a client may send them in.
     pub texts: Vec<(Mark, FiledText)>,
     /// Single values.
@@ -86,6 +88,14 @@ pub struct Filing {
     pub prints: Vec<u64>,
     /// The label that text with such a fingerprint has.
     pub printed: Arc<Label>,
+}
+
+impl Filing {
+    /// Nothing yet, of this principal.
+    pub fn of(owner: Mark) -> Self {
+        let (texts, leaves, prints) = (Vec::new(), Vec::new(), Vec::new());
+        Self { owner, texts, leaves, prints, printed: Arc::default() }
+    }
 }
 
 /// The permission to run one tool call once.
@@ -196,6 +206,13 @@ pub trait TurnStore: Send + Sync {
 
     /// The leaves on file, one answer per mark.
     fn leaves<'a>(&'a self, marks: &'a [Mark], now: Timestamp) -> Stored<'a, Vec<Vec<FiledLeaf>>>;
+
+    /// Whether fingerprints of a principal may be on file. Who has none cannot repeat any, so no
+    /// text needs to be compared. `true` is always right; `false` only where each fingerprint filed
+    /// for this owner has expired. Default: `true`.
+    fn prints_of(&self, _owner: Mark, _now: Timestamp) -> Stored<'_, bool> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
 
     /// The join of the labels of all fingerprints that are on file.
     fn printed<'a>(&'a self, prints: &'a [u64], now: Timestamp) -> Stored<'a, Option<Label>>;

@@ -1,6 +1,6 @@
 //! Watches over one answer: text flows, calls wait until they are whole and judged.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use doorward_core::{
@@ -17,7 +17,6 @@ use crate::fold::{self, Recognised};
 use crate::history::{self, Item};
 use crate::json::Json;
 use crate::literal;
-use crate::provenance::Provenance;
 use crate::scope::{Kind, Scope};
 use crate::turn_store::{Denial, Grant, Mark, StoreError};
 use crate::words;
@@ -27,6 +26,9 @@ const MOST_HELD: usize = 8 << 20;
 /// The most text of an answer that is remembered; a longer one is not recognised again.
 const MOST_TEXT: usize = 16 << 20;
 
+/// The most values of one answer that are searched for one by one.
+const SEARCHED: usize = 64;
+
 pub(crate) struct ToolWatch {
     inner: Arc<Inner>,
     contracts: Arc<Contracts>,
@@ -34,19 +36,21 @@ pub(crate) struct ToolWatch {
     request: RequestId,
     hint: Option<Arc<str>>,
     recognised: Recognised,
-    /// The tools that the client declared.
-    declared: HashSet<String>,
-    /// What the client calls the tool that tells of refusals.
-    denied_as: String,
-    own: Option<Provenance>,
+    /// The tools that the client declared, where it matters: in an untrusted context.
+    declared: Vec<Box<str>>,
+    /// What the client calls the tool that tells of refusals, if by another name.
+    denied_as: Option<String>,
+    /// Values whose origin was looked for.
+    traced: usize,
     held: Vec<Frame>,
     held_bytes: usize,
     /// Calls kept back, by their ordinal.
     open: BTreeMap<u32, OpenCall>,
     /// Ordinals decided on: nothing more is heard of them.
-    closed: HashSet<u32>,
+    closed: BTreeSet<u32>,
     decided: Vec<DecidedCall>,
-    answers: BTreeMap<u32, Answer>,
+    /// Boxed, for most answers are the only one and a map's node has room for many.
+    answers: BTreeMap<u32, Box<Answer>>,
     text_bytes: usize,
     /// Whether the answer's own end was seen.
     ended: bool,
@@ -66,6 +70,9 @@ struct OpenCall {
 /// One of the answers, as it was sent on.
 #[derive(Default)]
 struct Answer {
+    /// Its text, as the chain takes it in.
+    dense: Vec<u8>,
+    /// What the model wrote and thought, where it has read untrusted data.
     text: String,
     thought: String,
     calls: Vec<ToolUse>,
@@ -78,25 +85,27 @@ impl ToolWatch {
         scope: Scope,
         cx: &Cx,
         tools: &[ToolDef],
+        denied_as: Option<String>,
         recognised: Recognised,
     ) -> Self {
-        let denied_as = tools
-            .iter()
-            .find(|tool| inner.identify(&tool.name).0.as_str() == &*inner.denied_tool)
-            .map_or_else(|| inner.denied_tool.to_string(), |tool| tool.name.clone());
+        let declared = if recognised.standing.label.is_trusted() {
+            Vec::new()
+        } else {
+            tools.iter().map(|tool| tool.name.as_str().into()).collect()
+        };
         Self {
             contracts,
             scope,
             request: cx.request,
             hint: cx.conversation_hint.clone(),
             recognised,
-            declared: tools.iter().map(|tool| tool.name.clone()).collect(),
+            declared,
             denied_as,
-            own: None,
+            traced: 0,
             held: Vec::new(),
             held_bytes: 0,
             open: BTreeMap::new(),
-            closed: HashSet::new(),
+            closed: BTreeSet::new(),
             decided: Vec::new(),
             answers: BTreeMap::new(),
             text_bytes: 0,
@@ -113,15 +122,20 @@ impl ToolWatch {
     fn note(&mut self, event: &ModelEvent) -> bool {
         match event {
             ModelEvent::Text { choice, text } | ModelEvent::Refusal { choice, text } => {
-                self.text_bytes = self.text_bytes.saturating_add(text.len());
-                if self.text_bytes <= MOST_TEXT {
-                    self.answers.entry(*choice).or_default().text.push_str(text);
+                let tainted = !self.context().is_trusted();
+                if let Some(answer) = self.answer(*choice, text.len()) {
+                    history::dense(text, &mut answer.dense);
+                    if tainted {
+                        answer.text.push_str(text);
+                    }
                 }
             }
             ModelEvent::Reasoning { choice, text } => {
-                self.text_bytes = self.text_bytes.saturating_add(text.len());
-                if self.text_bytes <= MOST_TEXT {
-                    self.answers.entry(*choice).or_default().thought.push_str(text);
+                let tainted = !self.context().is_trusted();
+                if let Some(answer) = self.answer(*choice, text.len())
+                    && tainted
+                {
+                    answer.thought.push_str(text);
                 }
             }
             ModelEvent::ToolStart { call, choice, id, name } => {
@@ -152,6 +166,12 @@ impl ToolWatch {
             _ => {}
         }
         false
+    }
+
+    /// The answer that so much more text belongs to, while there is room.
+    fn answer(&mut self, choice: u32, more: usize) -> Option<&mut Answer> {
+        self.text_bytes = self.text_bytes.saturating_add(more);
+        (self.text_bytes <= MOST_TEXT).then(|| &mut **self.answers.entry(choice).or_default())
     }
 
     fn waits(&self) -> bool {
@@ -202,7 +222,8 @@ impl ToolWatch {
         if !brokered && !decision.is_allowed() {
             let told = words::refusal_arguments(tool.as_str(), &decision);
             self.allow_telling(&told).await?;
-            call.instead = Some((self.denied_as.clone(), told));
+            let denied_as = self.denied_as.as_deref().unwrap_or(&self.inner.denied_tool);
+            call.instead = Some((denied_as.to_owned(), told));
         }
         self.decided.push(DecidedCall { tool, arguments, decision, grant });
         Ok(())
@@ -216,35 +237,49 @@ impl ToolWatch {
         contract: &Contract,
         json: &Json<'_>,
     ) -> Result<Decision, StoreError> {
-        let known =
-            brokered || self.declared.contains(declared) || tool == &*self.inner.denied_tool;
+        let known = brokered
+            || self.declared.iter().any(|name| **name == *declared)
+            || tool == &*self.inner.denied_tool;
         if !known && !self.context().is_trusted() {
             return Ok(undeclared(tool));
         }
-        let context = self.context().clone();
-        let case = Case { tool: words::plain(tool), contract, arguments: json, context: &context };
+        let context = self.context();
+        let case = Case { tool: words::plain(tool), contract, arguments: json, context };
         let leaves = match case.look() {
             Look::Settled(decision) => return Ok(decision),
             Look::Trace(leaves) => leaves,
         };
+        if self.traced + leaves.len() > SEARCHED {
+            self.recognised.own.expect_many();
+        }
         let mut labels = Vec::with_capacity(leaves.len());
         for leaf in &leaves {
             labels.push(self.trace(leaf).await?);
         }
-        Ok(case.settle(&leaves, &labels))
+        let decision = case.settle(&leaves, &labels);
+        self.traced += leaves.len();
+        Ok(decision)
     }
 
     /// The label of one value: the user's, a result's, else the context's.
-    async fn trace(&mut self, leaf: &Leaf<'_>) -> Result<Label, StoreError> {
+    async fn trace(&self, leaf: &Leaf<'_>) -> Result<Label, StoreError> {
         let own = &self.recognised.own;
-        let said = self.own.get_or_insert_with(|| Provenance::of(own.iter().map(String::as_str)));
-        let forms = match leaf.value {
-            Value::Text(text) if said.holds(text) => return Ok(Label::user()),
-            Value::Number(raw) if said.holds_number(raw) => return Ok(Label::user()),
-            Value::Text(text) => literal::forms(text),
-            Value::Number(raw) => literal::json_number(raw).into_iter().collect(),
-            Value::Choice => Vec::new(),
+        let (forms, said) = match leaf.value {
+            Value::Text(text) => {
+                let forms = literal::forms(text);
+                let said = own.holds_text(text, &forms);
+                (forms, said)
+            }
+            Value::Number(raw) => {
+                let forms: Vec<String> = literal::json_number(raw).into_iter().collect();
+                let said = own.holds_any(&forms);
+                (forms, said)
+            }
+            Value::Choice => (Vec::new(), false),
         };
+        if said {
+            return Ok(Label::user());
+        }
         let context = self.context();
         let standing = &self.recognised.standing;
         if forms.is_empty() || standing.crowded {
@@ -316,41 +351,41 @@ impl ToolWatch {
         if self.text_bytes > MOST_TEXT {
             return Ok(());
         }
-        let standing = fold::answered(&self.recognised.standing);
+        self.recognised.standing.answered = true;
+        let standing = &self.recognised.standing;
         let expires = self.inner.now().after(self.inner.lifetimes.conversation);
-        for answer in self.answers.values() {
+        for answer in self.answers.values_mut() {
             let mut head = self.recognised.head;
-            let mut text = Vec::new();
-            history::dense(&answer.text, &mut text);
-            if !text.is_empty() {
+            if !answer.dense.is_empty() {
+                let text = std::mem::take(&mut answer.dense);
                 head = history::link(&self.scope, head, &Item::Assistant(text));
             }
             for call in &answer.calls {
                 head = history::link(&self.scope, head, &Item::Call(call));
             }
             if head != self.recognised.head {
-                self.inner.store.remember(head, &standing, expires).await?;
+                self.inner.store.remember(head, standing, expires).await?;
             }
         }
         if !standing.label.is_trusted() {
             self.print_words(&standing.label).await?;
         }
+        self.answers.clear();
         Ok(())
     }
 
     /// Files the words of a model that has read untrusted data: a summary of its own may come
     /// back in the user's name.
     async fn print_words(&self, label: &Label) -> Result<(), StoreError> {
-        let mut said = Vec::new();
-        for answer in self.answers.values() {
-            said.extend([answer.text.clone(), answer.thought.clone()]);
-            for call in &answer.calls {
-                if let Some(json) = Json::parse(&call.arguments) {
-                    json.each_text(&mut |text| said.push(text.to_owned()));
-                }
+        let mut passed = Vec::new();
+        for call in self.answers.values().flat_map(|answer| &answer.calls) {
+            if let Some(json) = Json::parse(&call.arguments) {
+                json.each_text(&mut |text| passed.push(text.to_owned()));
             }
         }
-        fold::print(&self.inner, &self.scope, &said, &self.recognised.own, label).await
+        let said = self.answers.values().flat_map(|answer| [&answer.text, &answer.thought]);
+        let said = said.chain(&passed).map(String::as_str);
+        fold::print(&self.inner, &self.scope, said, self.recognised.own.texts(), label).await
     }
 }
 

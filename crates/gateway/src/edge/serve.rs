@@ -58,14 +58,12 @@ pub async fn serve(
     }
     drop(listener);
     edge.retire();
-    match tokio::time::timeout(drain, graceful.shutdown()).await {
-        Ok(()) => Drained::Fully,
-        Err(_) => {
-            // What is cut off is recorded as cancelled while the log is still open.
-            connections.shutdown().await;
-            Drained::Cut
-        }
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_ok() {
+        return Drained::Fully;
     }
+    // What is cut off is recorded as cancelled while the log is still open.
+    connections.shutdown().await;
+    Drained::Cut
 }
 
 /// Serves one connection that does not come from a listener of ours, until the client ends it: a

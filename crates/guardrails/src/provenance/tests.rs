@@ -118,3 +118,45 @@ fn json_numbers_are_compared_by_value() {
         assert_eq!(Provenance::of([said]).holds_number(raw), own, "{said} / {raw}");
     }
 }
+
+/// What is found by search must be what stands in the full index, and nothing less.
+fn assert_search_misses_nothing(texts: &[&str], value: &str) {
+    let (searched, indexed) =
+        (Provenance::of(texts.iter().copied()), Provenance::of(texts.iter().copied()));
+    indexed.expect_many();
+    assert_eq!(searched.holds(value), indexed.holds(value), "{texts:?} / {value:?}");
+    assert_eq!(searched.holds_number(value), indexed.holds_number(value), "{texts:?} / {value:?}");
+}
+
+#[test]
+fn a_search_finds_what_the_index_holds() {
+    for (said, ..) in ROWS {
+        let spaced = said.replace(' ', "\u{a0}\n ");
+        for (other, value, _) in ROWS {
+            for value in [value.to_string(), value.to_uppercase(), value.to_lowercase()] {
+                assert_search_misses_nothing(&[said], &value);
+                assert_search_misses_nothing(&[other, "", &spaced], &value);
+            }
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_search_finds_any_piece_that_the_index_holds(
+        texts in proptest::collection::vec(
+            "([a-cA-C]{1,3}|[0-9]{1,4}|[.,:;@/+()\"'#_-]|://|www\\.|May |DE89 ?3704| |\n|\u{a0}|é){0,24}",
+            1..4,
+        ),
+        from in 0..80_usize,
+        length in 1..40_usize,
+        upper in proptest::bool::ANY,
+    ) {
+        let all: Vec<char> = texts.concat().chars().collect();
+        let piece: String = all.iter().skip(from % (all.len() + 1)).take(length).collect();
+        let piece = if upper { piece.to_uppercase() } else { piece };
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        assert_search_misses_nothing(&texts, &piece);
+        assert_search_misses_nothing(&texts, &piece.replace(['.', ',', ' ', '\n'], ""));
+    }
+}
