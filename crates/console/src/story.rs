@@ -166,19 +166,27 @@ fn explain(step: &Step, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
         }
         Kind::Admin { .. } => {}
     }
-    if event.decision.is_allowed() {
+    let (rule, reason) = (&event.decision.rule, &event.decision.reason);
+    if event.decision.is_allowed() && would_be(rule).is_none() {
         return Ok(());
     }
-    let (rule, reason) = (&event.decision.rule, &event.decision.reason);
     writeln!(out, "       {} {}", paint.bad(&printable(rule)), printable(reason))
 }
 
+/// The rule that would have refused, had the guard not only observed.
+fn would_be(rule: &str) -> Option<&str> {
+    rule.strip_prefix("would.")
+}
+
 fn decided(call: &DecidedCall, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
-    let verdict = if call.decision.is_allowed() {
-        paint.good("allowed")
-    } else {
-        let (rule, reason) = (&call.decision.rule, &call.decision.reason);
-        format!("{}: {}", paint.bad(&format!("refused by {}", printable(rule))), printable(reason))
+    let (rule, reason) = (&call.decision.rule, &call.decision.reason);
+    let refused = |by: &str, rule: &str| {
+        format!("{}: {}", paint.bad(&format!("{by} {}", printable(rule))), printable(reason))
+    };
+    let verdict = match (call.decision.is_allowed(), would_be(rule)) {
+        (true, None) => paint.good("allowed"),
+        (true, Some(rule)) => refused("allowed, would be refused by", rule),
+        (false, _) => refused("refused by", rule),
     };
     writeln!(out, "       decided on {}  {verdict}", printable(call.tool.as_str()))
 }

@@ -207,7 +207,7 @@ impl Drop for Around {
 }
 
 /// Waits for the log no longer than the call's deadline.
-async fn by<T>(
+pub(crate) async fn by<T>(
     deadline: Option<Instant>,
     log: impl Future<Output = Result<T, SinkError>>,
 ) -> Result<T, SinkError> {

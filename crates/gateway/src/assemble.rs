@@ -12,7 +12,7 @@ use doorward_audit::{Recorder, SigningKey};
 use doorward_core::{
     Clock, Credential, Entropy, Models, Names, Pattern, PooledEntropy, Secret, SystemClock, Tools,
 };
-use doorward_guardrails::{Contracts, ToolEngine};
+use doorward_guardrails::{Contracts, Stance, ToolEngine};
 use doorward_identity::{Guesses, Pepper, Rules, StaticCredentials, VirtualKeys};
 use doorward_ledger::{Limits, Price, Prices};
 use doorward_mcp_broker::{Broker, Server, ServerKind, ServerStatus};
@@ -22,7 +22,8 @@ use tokio::task::JoinHandle;
 
 use crate::around::{Policy, RecordTools};
 use crate::config::{
-    EnvValue, Environment, RecordWhen, Root, SecretRefError, ServerConfig, UpstreamConfig, UserRole,
+    EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, ServerConfig,
+    UpstreamConfig, UserRole,
 };
 use crate::edge::{Edge, EdgeLimits, EdgeParts};
 use crate::enforced::Enforced;
@@ -458,6 +459,10 @@ fn guard(
         .clock(around.clock.clone())
         .entropy(around.entropy.clone())
         .key(key)
+        .stance(match root.guard.mode {
+            GuardMode::Enforce => Stance::Enforce,
+            GuardMode::Observe => Stance::Observe,
+        })
         .user_role(match root.guard.user_role {
             UserRole::Trusted => doorward_guardrails::UserRole::Trusted,
             UserRole::Untrusted => doorward_guardrails::UserRole::Untrusted,

@@ -10,7 +10,7 @@ use doorward_core::{
 };
 
 use crate::answer::Answer;
-use crate::around::{Around, Policy, RecordTools};
+use crate::around::{Around, Policy, RecordTools, by};
 use crate::own::DENIED;
 
 /// A plane that nothing unpoliced reaches. Edges take nothing else, so a bare router or broker
@@ -230,7 +230,7 @@ impl Tools for Enforced<dyn Tools> {
             }
             let receipt = around.complete();
             if let (RecordTools::After, Some(receipt)) = (self.policy.record_tools, receipt) {
-                receipt.await.map_err(CallError::internal)?;
+                by(cx.deadline, receipt).await.map_err(CallError::internal)?;
             }
             Ok(reply)
         })

@@ -37,7 +37,8 @@ pub(crate) async fn judge(inner: &Inner, cx: &Cx, call: &ToolCall) -> Result<Ver
         label: Label::untrusted("a call without a known decision"),
     };
     if !matches!(json, Some(Json::Object(_))) {
-        return Ok(Verdict { decision: no_object(call.tool.as_str()), ..verdict });
+        let decision = inner.carried_out(no_object(call.tool.as_str()));
+        return Ok(Verdict { decision, ..verdict });
     }
     let slot = slot(&scope, &call.tool, arguments);
     let hint = cx.conversation_hint.as_deref();
@@ -115,7 +116,7 @@ async fn ungranted(
             }
         }
     };
-    Ok(Verdict { decision, label: floor, ..verdict })
+    Ok(Verdict { decision: inner.carried_out(decision), label: floor, ..verdict })
 }
 
 fn unknown_cause(tool: &str, contract: &Contract, why: &str) -> Decision {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use doorward_core::{
-    Admission, BoxFuture, CallError, Clock, Cx, Entropy, Guard, Label, ModelCall, Names,
-    SystemClock, SystemEntropy, Timestamp, ToolCall, ToolName, ToolReply, Verdict,
+    Admission, BoxFuture, CallError, Clock, Cx, Decision, Effect, Entropy, Guard, Label, ModelCall,
+    Names, SystemClock, SystemEntropy, Timestamp, ToolCall, ToolName, ToolReply, Verdict,
 };
 
 use crate::contract::{Contract, Contracts};
 use crate::fold::Recognised;
 use crate::history::History;
 use crate::memory::Memory;
-use crate::scope::Scope;
+use crate::scope::{self, Scope};
 use crate::turn_store::{StoreError, TurnStore};
 use crate::watch::ToolWatch;
 use crate::{broker, fold};
@@ -82,20 +82,41 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn TurnStore>,
     clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    key: [u8; 32],
+    master: [u8; 32],
     pub(crate) denied_tool: Arc<str>,
     denials: Contract,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) user_role: UserRole,
+    stance: Stance,
+}
+
+/// Whether decisions are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stance {
+    /// Tools are hidden and calls refused.
+    #[default]
+    Enforce,
+    /// Nothing is hidden or refused; what would have been is told by decisions whose rule begins
+    /// with `would.`. For finding out what contracts a team needs before they bind anyone.
+    Observe,
 }
 
 impl Inner {
+    /// A decision as it is carried out.
+    pub(crate) fn carried_out(&self, decision: Decision) -> Decision {
+        if self.stance == Stance::Enforce || decision.is_allowed() {
+            return decision;
+        }
+        let rule = format!("would.{}", decision.rule);
+        Decision { effect: Effect::Allow, rule: rule.into(), ..decision }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     pub(crate) fn scope(&self, cx: &Cx) -> Scope {
-        Scope::new(&self.key, &cx.principal.id)
+        Scope::new(&self.master, &cx.principal.id)
     }
 
     /// The tool behind a declared name, and whether the broker runs it.
@@ -128,6 +149,7 @@ pub struct ToolEngineBuilder {
     denied_tool: Option<Arc<str>>,
     lifetimes: Lifetimes,
     user_role: UserRole,
+    stance: Stance,
 }
 
 impl std::fmt::Debug for ToolEngineBuilder {
@@ -203,6 +225,13 @@ impl ToolEngineBuilder {
         self
     }
 
+    /// Whether decisions are carried out; [`Stance::Enforce`] unless set.
+    #[must_use]
+    pub fn stance(mut self, stance: Stance) -> Self {
+        self.stance = stance;
+        self
+    }
+
     /// What a text in the user's name is worth.
     #[must_use]
     pub fn user_role(mut self, role: UserRole) -> Self {
@@ -224,11 +253,12 @@ impl ToolEngineBuilder {
             store: self.store.unwrap_or_else(|| Arc::new(Memory::default())),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             entropy,
-            key,
+            master: scope::master(&key),
             denied_tool: self.denied_tool.unwrap_or_else(|| "doorward__denied".into()),
             denials: Contract::of_denials(),
             lifetimes: self.lifetimes,
             user_role: self.user_role,
+            stance: self.stance,
         };
         ToolEngine { inner: Arc::new(inner) }
     }
@@ -294,7 +324,8 @@ impl ToolEngine {
             if name == &*self.inner.denied_tool && denied_as.is_none() {
                 denied_as = Some(tool.name.clone());
             }
-            if self.inner.contract(contracts, name).hides_under(label) {
+            let enforced = self.inner.stance == Stance::Enforce;
+            if enforced && self.inner.contract(contracts, name).hides_under(label) {
                 tool.hidden = true;
                 hidden.push(tool.name.clone());
             }

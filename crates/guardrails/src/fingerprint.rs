@@ -6,7 +6,7 @@
 //! lines are found where they are copied as whole lines.
 
 use crate::keyed::KeyedSet;
-use crate::sift::Sieve;
+use crate::sift;
 
 /// Bytes of reduced text in one gram.
 const GRAM: usize = 32;
@@ -59,15 +59,13 @@ struct Reduced {
     ends: Vec<usize>,
 }
 
-static PLAIN: Sieve = Sieve::PLAIN;
-
 impl Reduced {
     fn of(text: &str) -> Self {
         let mut reduced = Self { bytes: Vec::with_capacity(text.len()), ends: Vec::new() };
         for line in text.lines() {
             let start = reduced.bytes.len();
             if line.is_ascii() {
-                PLAIN.add(line.as_bytes(), &mut reduced.bytes);
+                sift::plain(line.as_bytes(), &mut reduced.bytes);
             } else {
                 reduced.add_unicode(line);
             }

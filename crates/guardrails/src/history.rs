@@ -10,7 +10,7 @@ use doorward_core::{Body, Media, MediaSource, Message, Part, Role, ToolResult, T
 use crate::digest;
 use crate::json::Json;
 use crate::scope::{Hasher, Kind, Scope};
-use crate::sift::Sieve;
+use crate::sift;
 use crate::turn_store::Mark;
 
 /// One item of a conversation.
@@ -134,11 +134,9 @@ impl<'a> Run<'a> {
     }
 }
 
-static DENSE: Sieve = Sieve::DENSE;
-
 /// Adds a text without its spaces: clients join and trim what a model wrote in their own ways.
 pub(crate) fn dense(text: &str, into: &mut Vec<u8>) {
-    DENSE.add(text.as_bytes(), into);
+    sift::dense(text.as_bytes(), into);
 }
 
 fn describe(part: &Part) -> String {

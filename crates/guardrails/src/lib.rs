@@ -134,7 +134,7 @@ pub use contract::{
     Mode, Requires, ResultSpec, Ungranted,
 };
 pub use digest::canonical_digest;
-pub use engine::{Lifetimes, ToolEngine, ToolEngineBuilder, UserRole};
+pub use engine::{Lifetimes, Stance, ToolEngine, ToolEngineBuilder, UserRole};
 pub use memory::Memory;
 pub use provenance::Provenance;
 pub use turn_store::{

@@ -23,6 +23,12 @@ pub(crate) enum Kind {
     Leaf = 5,
     Slot = 6,
     System = 7,
+    Seed = 8,
+}
+
+/// The secret that the keys of principals are derived from.
+pub(crate) fn master(key: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("doorward guardrails 2026 principals", key)
 }
 
 /// The keys of one principal. They do not depend on the agent, so that two agents of one person
@@ -30,24 +36,21 @@ pub(crate) enum Kind {
 #[derive(Clone)]
 pub(crate) struct Scope {
     key: (u64, u64),
-    seed: u64,
     owner: Mark,
 }
 
 impl Scope {
-    pub(crate) fn new(key: &[u8; 32], principal: &str) -> Self {
-        let mut hasher = blake3::Hasher::new_keyed(key);
-        hasher.update(b"doorward guardrails principal\0");
-        hasher.update(principal.as_bytes());
-        let mut words = [[0; 8]; 5];
-        hasher.finalize_xof().fill(words.as_flattened_mut());
-        let [low, high, seed, owner @ ..] = words.map(u64::from_le_bytes);
-        Self { key: (low, high), seed, owner: mark(owner[0], owner[1]) }
+    pub(crate) fn new(master: &[u8; 32], principal: &str) -> Self {
+        let hash = blake3::keyed_hash(master, principal.as_bytes());
+        let mut words = [[0; 8]; 4];
+        words.as_flattened_mut().copy_from_slice(hash.as_bytes());
+        let [low, high, owner @ ..] = words.map(u64::from_le_bytes);
+        Self { key: (low, high), owner: mark(owner[0], owner[1]) }
     }
 
     /// The secret that fingerprints start from.
     pub(crate) fn seed(&self) -> u64 {
-        self.seed
+        self.hasher(Kind::Seed).0.finish128().h1
     }
 
     /// The principal itself.

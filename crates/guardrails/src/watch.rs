@@ -214,6 +214,7 @@ impl ToolWatch {
             }
             _ => broker::no_object(tool.as_str()),
         };
+        let decision = inner.carried_out(decision);
         let grant = if brokered {
             self.tell_broker(broker::slot(&self.scope, &tool, arguments), &decision).await?
         } else {

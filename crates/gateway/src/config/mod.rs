@@ -27,9 +27,9 @@ use serde::Deserialize;
 pub use error::ConfigError;
 pub use leaf::{Environment, SecretRef, SecretRefError, Size, Span};
 pub use sections::{
-    AliasConfig, AuditConfig, EnvValue, GuardConfig, Header, LedgerConfig, Listen, NetworkAccess,
-    PriceConfig, ProfileConfig, RecordWhen, SandboxMode, ServerConfig, Storage, UpstreamConfig,
-    UserRole,
+    AliasConfig, AuditConfig, EnvValue, GuardConfig, GuardMode, Header, LedgerConfig, Listen,
+    NetworkAccess, PriceConfig, ProfileConfig, RecordWhen, SandboxMode, ServerConfig, Storage,
+    UpstreamConfig, UserRole,
 };
 
 /// The whole configuration. Every key is optional; unknown keys are errors.

@@ -291,8 +291,21 @@ pub struct LedgerConfig {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuardConfig {
+    /// Whether decisions are carried out.
+    pub mode: GuardMode,
     /// How far text in the user role is trusted.
     pub user_role: UserRole,
+}
+
+/// Whether the guard's decisions are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuardMode {
+    /// Tools are hidden and calls refused.
+    #[default]
+    Enforce,
+    /// Nothing is hidden or refused; the record tells what would have been.
+    Observe,
 }
 
 /// How far text in the user role is trusted.

@@ -157,7 +157,7 @@ impl Edge {
             Path::Complete(dialect) => self.complete(cx, dialect, request, hold).await,
             Path::Models { dialect, one } => self.list_models(&cx, dialect, one.as_deref()),
             Path::Mcp(scope) => self.exchange(cx, scope, request, hold).await,
-            Path::WrongMethod(allowed) => not_allowed(dialect, allowed, id),
+            Path::WrongMethod { dialect, allowed } => not_allowed(dialect, allowed, id),
             Path::Health | Path::Ready | Path::Hello | Path::Unknown => {
                 let public = "no such route; see POST /v1/chat/completions, POST /v1/messages, \
                               GET /v1/models and /mcp";
@@ -204,7 +204,10 @@ enum Path {
     Ready,
     /// What clients ask to see whether anyone is there (Claude Code: `HEAD /api/hello`).
     Hello,
-    WrongMethod(&'static str),
+    WrongMethod {
+        dialect: &'static dyn Dialect,
+        allowed: &'static str,
+    },
     Unknown,
 }
 
@@ -216,7 +219,8 @@ impl Path {
         match (method, path) {
             (&Method::POST, "/chat/completions") => Self::Complete(&doorward_wire::OpenAiChat),
             (&Method::POST, "/messages") => Self::Complete(&doorward_wire::AnthropicMessages),
-            (_, "/chat/completions" | "/messages") => Self::WrongMethod("POST"),
+            (_, "/chat/completions") => Self::posted(&doorward_wire::OpenAiChat),
+            (_, "/messages") => Self::posted(&doorward_wire::AnthropicMessages),
             (&Method::GET | &Method::HEAD, _) if path == "/models" => {
                 Self::Models { dialect: list_dialect(headers), one: None }
             }
@@ -226,6 +230,11 @@ impl Path {
             }
             _ => Self::rest(method, whole),
         }
+    }
+
+    /// A route that takes POST only, asked otherwise.
+    fn posted(dialect: &'static dyn Dialect) -> Self {
+        Self::WrongMethod { dialect, allowed: "POST" }
     }
 
     fn rest(method: &Method, path: &str) -> Self {
@@ -246,7 +255,9 @@ impl Path {
     /// The dialect that errors are told in.
     fn dialect(&self) -> &'static dyn Dialect {
         match self {
-            Self::Complete(dialect) | Self::Models { dialect, .. } => *dialect,
+            Self::Complete(dialect)
+            | Self::Models { dialect, .. }
+            | Self::WrongMethod { dialect, .. } => *dialect,
             _ => &doorward_wire::OpenAiChat,
         }
     }

@@ -127,10 +127,8 @@ async fn a_panic_is_an_answer_and_the_next_request_works() {
     assert_eq!(endings.len(), 2 * panics);
     for ending in endings {
         let Kind::Model { model, .. } = &ending.kind else { panic!("{ending:?}") };
-        let expected = match model.contains("panic") {
-            true => (Outcome::Failed, Some(Code::Internal)),
-            false => (Outcome::Completed, None),
-        };
+        let panicked = (Outcome::Failed, Some(Code::Internal));
+        let expected = if model.contains("panic") { panicked } else { (Outcome::Completed, None) };
         assert_eq!((ending.outcome, ending.error), expected, "{ending:?}");
     }
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use doorward_core::{Code, Kind, Outcome, Pattern, Scopes};
+use doorward_core::{Code, Kind, Outcome, Scopes};
 use doorward_gateway::RecordTools;
 use doorward_ledger::{Amount, Rule, Unit, Window};
+use doorward_model_router::Outbound;
 use http::Method;
 use http_body_util::BodyExt;
 
 use crate::client::{Client, WIRES, Wire, call};
 use crate::stack::{Setup, Stack, endings, until};
+use crate::tracker::ISSUE;
 use crate::upstream::{CHAT_EVENTS, End, MESSAGE_EVENTS, Play, Upstream, greets};
 
 /// When the client goes away.
@@ -33,130 +35,126 @@ fn no_calls() -> Vec<Rule> {
     vec![Rule::new("none-today", Unit::Requests, Amount::whole(0), Window::Day)]
 }
 
-fn begins(request: &doorward_model_router::Outbound, end: End) -> Play {
+fn begins(request: &Outbound, end: End) -> Play {
     let messages = request.uri().path().ends_with("/messages");
     Play::events(if messages { &MESSAGE_EVENTS[..2] } else { &CHAT_EVENTS[..2] }, end)
 }
 
+/// One model call and its record.
+struct ModelCase {
+    name: &'static str,
+    setup: fn() -> Setup,
+    script: fn(&Outbound) -> Play,
+    stream: bool,
+    leaves: Leaves,
+    /// How often the upstream is asked.
+    asked: usize,
+    outcome: Outcome,
+    error: Option<Code>,
+}
+
+impl ModelCase {
+    /// A call that goes well.
+    const WELL: Self = Self {
+        name: "whole",
+        setup: Setup::default,
+        script: greets,
+        stream: false,
+        leaves: Leaves::AtTheEnd,
+        asked: 1,
+        outcome: Outcome::Completed,
+        error: None,
+    };
+
+    /// A call that its upstream fails.
+    const FAILED: Self =
+        Self { outcome: Outcome::Failed, error: Some(Code::Upstream), ..Self::WELL };
+
+    /// A call whose caller goes away.
+    const CANCELLED: Self =
+        Self { outcome: Outcome::Cancelled, error: Some(Code::Cancelled), ..Self::WELL };
+
+    async fn run(&self, wire: Wire) {
+        let case = format!("{}, {wire:?}", self.name);
+        let model = if wire == Wire::Chat { "chat/m-1" } else { "claude/m-1" };
+        let stack = (self.setup)().build(Upstream::new(self.script));
+        let client = stack.client().await;
+        let body = wire.ask(model, self.stream);
+        leave(&stack, client, wire.path(), body, self.leaves).await;
+        assert_eq!(stack.upstream.asked().len(), self.asked, "{case}");
+        if self.leaves != Leaves::AtTheEnd {
+            until("the upstream is let go", || stack.upstream.open() == 0).await;
+        }
+        let calls = stack.close().await;
+        let [ending] = endings(&calls)[..] else { panic!("{case}: {calls:?}") };
+        assert_eq!((ending.outcome, ending.error), (self.outcome, self.error), "{case}");
+        assert!(matches!(&ending.kind, Kind::Model { model: m, .. } if m == model), "{case}");
+        assert_eq!(&*ending.who.id, "alice@example.com", "{case}");
+    }
+}
+
 #[tokio::test]
 async fn every_model_call_leaves_exactly_one_record() {
-    use Leaves::{AtTheEnd, BeforeTheAnswer, Midway};
-    let free = Setup::default;
-    type Script = fn(&doorward_model_router::Outbound) -> Play;
-    let cases: [(&str, fn() -> Setup, Script, bool, Leaves, Outcome, Option<Code>, usize); 10] = [
-        ("whole", free, greets, false, AtTheEnd, Outcome::Completed, None, 1),
-        ("streamed", free, greets, true, AtTheEnd, Outcome::Completed, None, 1),
-        (
-            "not on the key's list",
-            || Setup { scopes: none(), ..Setup::default() },
-            greets,
-            false,
-            AtTheEnd,
-            Outcome::Denied,
-            None,
-            0,
-        ),
-        (
-            "no room in a limit",
-            || Setup { rules: no_calls(), ..Setup::default() },
-            greets,
-            true,
-            AtTheEnd,
-            Outcome::Denied,
-            Some(Code::RateLimited),
-            0,
-        ),
-        (
-            "refused upstream",
-            free,
-            |_| Play::json(500, REFUSED),
-            false,
-            AtTheEnd,
-            Outcome::Failed,
-            Some(Code::Upstream),
-            1,
-        ),
-        (
-            "unreachable",
-            free,
-            |_| Play::Unreachable,
-            true,
-            AtTheEnd,
-            Outcome::Failed,
-            Some(Code::Upstream),
-            1,
-        ),
-        (
-            "cut",
-            free,
-            |request| begins(request, End::Cut),
-            true,
-            AtTheEnd,
-            Outcome::Failed,
-            Some(Code::Upstream),
-            1,
-        ),
-        (
-            "ended too soon",
-            free,
-            |request| begins(request, End::Clean),
-            true,
-            AtTheEnd,
-            Outcome::Failed,
-            Some(Code::Upstream),
-            1,
-        ),
-        (
-            "left before the answer",
-            free,
-            |_| Play::Nothing,
-            false,
-            BeforeTheAnswer,
-            Outcome::Cancelled,
-            Some(Code::Cancelled),
-            1,
-        ),
-        (
-            "left midway",
-            free,
-            |request| begins(request, End::Silent),
-            true,
-            Midway,
-            Outcome::Cancelled,
-            Some(Code::Cancelled),
-            1,
-        ),
+    let cases = [
+        ModelCase::WELL,
+        ModelCase { name: "streamed", stream: true, ..ModelCase::WELL },
+        ModelCase {
+            name: "not on the key's list",
+            setup: || Setup { scopes: none(), ..Setup::default() },
+            asked: 0,
+            outcome: Outcome::Denied,
+            ..ModelCase::WELL
+        },
+        ModelCase {
+            name: "no room in a limit",
+            setup: || Setup { rules: no_calls(), ..Setup::default() },
+            stream: true,
+            asked: 0,
+            outcome: Outcome::Denied,
+            error: Some(Code::RateLimited),
+            ..ModelCase::WELL
+        },
+        ModelCase {
+            name: "refused upstream",
+            script: |_| Play::json(500, REFUSED),
+            ..ModelCase::FAILED
+        },
+        ModelCase { name: "unreachable", script: |_| Play::Unreachable, ..ModelCase::FAILED },
+        ModelCase {
+            name: "cut",
+            script: |request| begins(request, End::Cut),
+            stream: true,
+            ..ModelCase::FAILED
+        },
+        ModelCase {
+            name: "ended too soon",
+            script: |request| begins(request, End::Clean),
+            stream: true,
+            ..ModelCase::FAILED
+        },
+        ModelCase {
+            name: "left before the answer",
+            script: |_| Play::Nothing,
+            leaves: Leaves::BeforeTheAnswer,
+            ..ModelCase::CANCELLED
+        },
+        ModelCase {
+            name: "left midway",
+            script: |request| begins(request, End::Silent),
+            stream: true,
+            leaves: Leaves::Midway,
+            ..ModelCase::CANCELLED
+        },
     ];
-    for (case, setup, script, stream, leaves, outcome, error, asked) in cases {
+    for case in cases {
         for wire in WIRES {
-            let model = if wire == Wire::Chat { "chat/m-1" } else { "claude/m-1" };
-            let stack = setup().build(Upstream::new(script));
-            let client = stack.client().await;
-            let body = wire.ask(model, stream);
-            leave(&stack, client, wire.path(), body, leaves, asked).await;
-            assert_eq!(stack.upstream.asked().len(), asked, "{case}, {wire:?}");
-            if leaves != AtTheEnd {
-                until("the exchange with the upstream is closed", || stack.upstream.open() == 0)
-                    .await;
-            }
-            let calls = stack.close().await;
-            let [ending] = endings(&calls)[..] else { panic!("{case}, {wire:?}: {calls:?}") };
-            assert_eq!((ending.outcome, ending.error), (outcome, error), "{case}, {wire:?}");
-            assert!(matches!(&ending.kind, Kind::Model { model: m, .. } if m == model), "{case}");
-            assert_eq!(&*ending.who.id, "alice@example.com", "{case}");
+            case.run(wire).await;
         }
     }
 }
 
 /// Sends a request, and leaves when told.
-async fn leave(
-    stack: &Stack,
-    mut client: Client,
-    path: &str,
-    body: String,
-    leaves: Leaves,
-    asked: usize,
-) {
+async fn leave(stack: &Stack, mut client: Client, path: &str, body: String, leaves: Leaves) {
     let request = client.request(Method::POST, path, body);
     match leaves {
         Leaves::AtTheEnd => drop(client.send(request).await),
@@ -166,96 +164,109 @@ async fn leave(
         }
         Leaves::BeforeTheAnswer => {
             let waiting = tokio::spawn(async move { client.send(request).await });
-            until("the call is upstream", || stack.upstream.asked().len() == asked).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            until("the call is upstream", || stack.upstream.open() == 1).await;
             waiting.abort();
             drop(waiting.await);
         }
     }
 }
 
+/// One tool call and its record.
+struct ToolCase {
+    name: &'static str,
+    setup: fn() -> Setup,
+    tool: &'static str,
+    leaves: Leaves,
+    /// A piece of what the client is told.
+    told: &'static str,
+    outcome: Outcome,
+    error: Option<Code>,
+}
+
+impl ToolCase {
+    /// A call that goes well.
+    const WELL: Self = Self {
+        name: "run",
+        setup: Setup::default,
+        tool: "tracker__get_issue",
+        leaves: Leaves::AtTheEnd,
+        told: ISSUE,
+        outcome: Outcome::Completed,
+        error: None,
+    };
+
+    async fn run(&self, record_tools: RecordTools) {
+        let case = format!("{}, recorded {record_tools:?}", self.name);
+        let stack = Setup { record_tools, ..(self.setup)() }.build(Upstream::new(greets));
+        let mut client = stack.client().await;
+        if self.leaves == Leaves::AtTheEnd {
+            let answer = client.call(self.tool).await;
+            assert!(answer.body.contains(self.told), "{case}: {answer:?}");
+            drop(client);
+        } else {
+            // Waits for the call to run: on record as started where that is asked for.
+            let request = client.request(Method::POST, "/mcp", call(self.tool));
+            let waiting = tokio::spawn(async move { client.send(request).await });
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let started = usize::from(record_tools == RecordTools::Before);
+            assert_eq!(stack.log.events().len(), started, "{case}");
+            waiting.abort();
+            drop(waiting.await);
+        }
+        let calls = stack.close().await;
+        let [ending] = endings(&calls)[..] else { panic!("{case}: {calls:?}") };
+        assert_eq!((ending.outcome, ending.error), (self.outcome, self.error), "{case}");
+        let Kind::Tool { tool, .. } = &ending.kind else { panic!("{case}: {ending:?}") };
+        assert_eq!(tool.as_str(), self.tool, "{case}");
+    }
+}
+
 #[tokio::test]
 async fn every_tool_call_leaves_exactly_one_record() {
-    use Leaves::{AtTheEnd, BeforeTheAnswer};
-    let free = Setup::default;
-    let scoped = || Setup {
-        scopes: Scopes { models: None, tools: Some(vec![Pattern::new("tracker__send")]) },
-        ..Setup::default()
-    };
-    let cases: [(&str, fn() -> Setup, &str, Leaves, Outcome, Option<Code>, &str); 6] = [
-        ("run", free, "tracker__get_issue", AtTheEnd, Outcome::Completed, None, "login page"),
-        (
-            "not on the key's list",
-            scoped,
-            "tracker__get_issue",
-            AtTheEnd,
-            Outcome::Denied,
-            None,
-            "Unknown tool",
-        ),
-        (
-            "without a grant",
-            free,
-            "tracker__send",
-            AtTheEnd,
-            Outcome::Denied,
-            None,
-            "Refused by policy (ungranted)",
-        ),
-        (
-            "no room in a limit",
-            || Setup { rules: no_calls(), ..Setup::default() },
-            "tracker__get_issue",
-            AtTheEnd,
-            Outcome::Denied,
-            Some(Code::RateLimited),
-            "none-today",
-        ),
-        (
-            "no reply in time",
-            free,
-            "hasty__hang",
-            AtTheEnd,
-            Outcome::Failed,
-            Some(Code::Timeout),
-            "isError",
-        ),
-        (
-            "left before the reply",
-            free,
-            "tracker__hang",
-            BeforeTheAnswer,
-            Outcome::Cancelled,
-            Some(Code::Cancelled),
-            "",
-        ),
+    let cases = [
+        ToolCase::WELL,
+        ToolCase {
+            name: "not on the key's list",
+            setup: || Setup { scopes: none(), ..Setup::default() },
+            told: "Unknown tool",
+            outcome: Outcome::Denied,
+            ..ToolCase::WELL
+        },
+        ToolCase {
+            name: "without a grant",
+            tool: "tracker__send",
+            told: "Refused by policy (ungranted)",
+            outcome: Outcome::Denied,
+            ..ToolCase::WELL
+        },
+        ToolCase {
+            name: "no room in a limit",
+            setup: || Setup { rules: no_calls(), ..Setup::default() },
+            told: "none-today",
+            outcome: Outcome::Denied,
+            error: Some(Code::RateLimited),
+            ..ToolCase::WELL
+        },
+        ToolCase {
+            name: "no reply in time",
+            tool: "hasty__hang",
+            told: "isError",
+            outcome: Outcome::Failed,
+            error: Some(Code::Timeout),
+            ..ToolCase::WELL
+        },
+        ToolCase {
+            name: "left before the reply",
+            tool: "tracker__hang",
+            leaves: Leaves::BeforeTheAnswer,
+            outcome: Outcome::Cancelled,
+            error: Some(Code::Cancelled),
+            ..ToolCase::WELL
+        },
     ];
-    for record_tools in [RecordTools::Before, RecordTools::After] {
-        for (case, setup, tool, leaves, outcome, error, told) in cases {
-            let case = format!("{case}, recorded {record_tools:?}");
-            let stack = Setup { record_tools, ..setup() }.build(Upstream::new(greets));
-            let mut client = stack.client().await;
-            if leaves == AtTheEnd {
-                let answer = client.call(tool).await;
-                assert!(answer.body.contains(told), "{case}: {answer:?}");
-                drop(client);
-            } else {
-                // Waits for the call to run: on record as started where that is asked for.
-                let request = client.request(Method::POST, "/mcp", call(tool));
-                let waiting = tokio::spawn(async move { client.send(request).await });
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                let started = usize::from(record_tools == RecordTools::Before);
-                assert_eq!(stack.log.events().len(), started, "{case}");
-                waiting.abort();
-                drop(waiting.await);
-            }
-            let calls = stack.close().await;
-            let [ending] = endings(&calls)[..] else { panic!("{case}: {calls:?}") };
-            assert_eq!((ending.outcome, ending.error), (outcome, error), "{case}");
-            assert!(
-                matches!(&ending.kind, Kind::Tool { tool: t, .. } if t.as_str() == tool),
-                "{case}: {ending:?}"
-            );
+    for case in cases {
+        for record_tools in [RecordTools::Before, RecordTools::After] {
+            case.run(record_tools).await;
         }
     }
 }

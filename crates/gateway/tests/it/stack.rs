@@ -63,7 +63,7 @@ impl Default for Setup {
             limits: EdgeLimits {
                 body: 64 << 10,
                 in_flight: 16,
-                timeout: Duration::from_secs(60),
+                timeout: Duration::from_mins(1),
                 hosts: Some(vec!["gateway.test".into()]),
                 origins: vec![],
             },

@@ -27,7 +27,7 @@ fn admit_and_judge() {
         chat.user("and mail bob@corp.com");
         let made = [("c", "mail__send_email", r#"{"recipients":["bob@corp.com"],"body":"x"}"#)];
         let rounds = 2000;
-        let (mut admit, mut watch) = (0, 0);
+        let (mut admit, mut watch, mut finish) = (0, 0, 0);
         for _ in 0..rounds {
             let (cx, mut call) = (chat.cx(), chat.request());
             let frames: Vec<Frame> =
@@ -42,15 +42,19 @@ fn admit_and_judge() {
             }
             let end = Instant::now();
             assert!(admission.watch.decided()[0].decision.is_allowed());
+            admission.watch.finish().now_or_never().unwrap().unwrap();
+            finish += end.elapsed().as_nanos();
             admit += (middle - start).as_nanos();
             watch += (end - middle).as_nanos();
         }
         println!(
-            "{} messages of {size} B, {} tools, tainted {tainted}: admit {} ns, judge {} ns",
+            "{} messages of {size} B, {} tools, tainted {tainted}: admit {} ns, judge {} ns, \
+             finish {} ns",
             chat.messages.len(),
             chat.tools.lock().unwrap().len(),
             admit / rounds,
-            watch / rounds
+            watch / rounds,
+            finish / rounds
         );
     }
     let world = World::new();

@@ -1,0 +1,220 @@
+//! The guard: recognising conversations, hiding tools, judging calls, filing results.
+#![expect(clippy::unwrap_used, reason = "a bench may fail as a test may")]
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use doorward_benches::{cx, prose};
+use doorward_core::{
+    Admission, BoxFuture, Cx, Finish, Flow, Frame, Guard, Message, ModelCall, ModelEvent, Names,
+    Params, Role, ToolCall, ToolChoice, ToolDef, ToolName, ToolReply,
+};
+use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ToolEngine};
+use futures_util::FutureExt;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    admissions(&mut criterion);
+    judgements(&mut criterion);
+    hiding(&mut criterion);
+    filing(&mut criterion);
+    criterion.final_summary();
+}
+
+/// Tools behind the broker: all that have a server's name before theirs.
+struct Federation;
+
+impl Names for Federation {
+    fn brokered(&self, declared: &str) -> Option<ToolName> {
+        declared.contains("__").then(|| ToolName::new(declared))
+    }
+}
+
+fn engine() -> ToolEngine {
+    let send = ContractSpec {
+        control: Some(vec!["/to".into()]),
+        content: vec!["/body".into()],
+        ..ContractSpec::new("mail__send", EffectKind::Egress)
+    };
+    let read = ContractSpec::new("web__read", EffectKind::Read);
+    let contracts = Contracts::compile(vec![send, read]).unwrap();
+    ToolEngine::builder().contracts(contracts).names(Arc::new(Federation)).key([9; 32]).build()
+}
+
+/// The memory in this process never waits.
+fn now<T, E: std::fmt::Debug>(work: BoxFuture<'_, Result<T, E>>) -> T {
+    work.now_or_never().unwrap().unwrap()
+}
+
+fn request(messages: Vec<Message>, tools: usize) -> ModelCall {
+    let known = ["mail__send".to_owned(), "web__read".to_owned()];
+    let more = (2..tools).map(|number| format!("server__tool_{number}"));
+    let tool = |name| ToolDef {
+        name,
+        description: None,
+        schema: None,
+        strict: None,
+        cache_control: None,
+        opaque: None,
+        hidden: false,
+    };
+    ModelCall {
+        model: "fast".into(),
+        messages,
+        tools: known.into_iter().chain(more).take(tools).map(tool).collect(),
+        tool_choice: ToolChoice::Unset,
+        params: Params::default(),
+        stream: true,
+        stream_usage: false,
+        ask_usage: false,
+        extra: vec![],
+        raw: None,
+    }
+}
+
+/// So many messages of 200 bytes, the last one the user's; each answer served by the engine, so
+/// that all of it is known. Tainted: the first answer is none of a model's here.
+fn conversation(engine: &ToolEngine, cx: &Cx, count: u64, tainted: bool) -> Vec<Message> {
+    let mut messages = vec![Message::text(Role::User, prose(0, 200))];
+    if tainted {
+        messages.push(Message::text(Role::Assistant, prose(1, 200)));
+        messages.push(Message::text(Role::User, prose(2, 200)));
+    }
+    while (messages.len() as u64) < count {
+        let mut admission = now(engine.admit(cx, &mut request(messages.clone(), 20)));
+        let text = prose(messages.len() as u64, 200);
+        for event in [
+            ModelEvent::Text { choice: 0, text: text.clone() },
+            ModelEvent::Finish { choice: 0, reason: Finish::Stop, native: "stop".into() },
+            ModelEvent::Done,
+        ] {
+            admission.watch.frame(Frame::of(vec![event]));
+        }
+        now(admission.watch.finish());
+        messages.push(Message::text(Role::Assistant, text));
+        messages.push(Message::text(Role::User, prose(messages.len() as u64, 200)));
+    }
+    messages
+}
+
+fn admissions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard/admit");
+    let (engine, number) = (engine(), Cell::new(0));
+    for count in [1, 50, 500] {
+        let messages = conversation(&engine, &cx("alice"), count, false);
+        // Nothing is known of a person who was never here.
+        let cold = || {
+            number.set(number.get() + 1);
+            (cx(&format!("stranger-{}", number.get())), request(messages.clone(), 20))
+        };
+        group.bench_function(BenchmarkId::new("cold", count), |bench| {
+            let admit = |(cx, call): &mut (Cx, ModelCall)| now(engine.admit(cx, call));
+            bench.iter_batched_ref(cold, admit, BatchSize::SmallInput);
+        });
+        // All is known but the last message.
+        let cx = cx("alice");
+        let next = || {
+            number.set(number.get() + 1);
+            let mut messages = messages.clone();
+            let last = messages.last_mut().unwrap();
+            *last = Message::text(Role::User, prose(number.get(), 200));
+            request(messages, 20)
+        };
+        group.bench_function(BenchmarkId::new("incremental", count), |bench| {
+            let admit = |call: &mut ModelCall| now(engine.admit(&cx, call));
+            bench.iter_batched_ref(next, admit, BatchSize::SmallInput);
+        });
+    }
+}
+
+const TO_BOB: &str = r#"{"to":"bob@corp.com","body":"hello"}"#;
+
+/// A whole call of a tool, as a stream brings it.
+fn asked_for(arguments: &str) -> Frame {
+    Frame::of(vec![
+        ModelEvent::ToolStart { call: 0, choice: 0, id: "c".into(), name: "mail__send".into() },
+        ModelEvent::ToolDelta { call: 0, json: arguments.into() },
+        ModelEvent::ToolEnd { call: 0 },
+    ])
+}
+
+fn decide(admission: &mut Admission, frame: Frame) {
+    if let Flow::Judge = admission.watch.frame(frame) {
+        now(admission.watch.judge());
+    }
+}
+
+fn judgements(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard");
+    let (engine, cx) = (engine(), cx("alice"));
+    for (name, tainted) in [("trusted", false), ("tainted", true)] {
+        let mut messages = conversation(&engine, &cx, 49, tainted);
+        messages.push(Message::text(Role::User, "and mail it to bob@corp.com"));
+        let admitted = || {
+            let admission = now(engine.admit(&cx, &mut request(messages.clone(), 20)));
+            (admission, Some(asked_for(TO_BOB)))
+        };
+        group.bench_function(BenchmarkId::new("judge, 20 tools, 50 messages", name), |bench| {
+            bench.iter_batched_ref(
+                admitted,
+                |(admission, frame)| decide(admission, frame.take().unwrap()),
+                BatchSize::SmallInput,
+            );
+        });
+        let at_broker = tool_call("mail__send", TO_BOB);
+        group.bench_function(BenchmarkId::new("grant issued and consumed", name), |bench| {
+            bench.iter_batched_ref(
+                admitted,
+                |(admission, frame)| {
+                    decide(admission, frame.take().unwrap());
+                    let verdict = now(engine.judge(&cx, &at_broker));
+                    assert!(verdict.grant.is_some(), "{:?}", verdict.decision);
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+fn hiding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard/one tainted message, tools hidden");
+    let (engine, cx) = (engine(), cx("alice"));
+    for tools in [0, 20, 200] {
+        let call = || request(vec![Message::text(Role::Assistant, prose(1, 50))], tools);
+        let hidden = now(engine.admit(&cx, &mut call())).hidden.len();
+        assert_eq!(hidden, tools.saturating_sub(1), "all but the one that reads");
+        group.bench_function(BenchmarkId::from_parameter(tools), |bench| {
+            let admit = |call: &mut ModelCall| now(engine.admit(&cx, call));
+            bench.iter_batched_ref(call, admit, BatchSize::SmallInput);
+        });
+    }
+}
+
+fn tool_call(tool: &str, arguments: &str) -> ToolCall {
+    let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
+    ToolCall { tool: ToolName::new(tool), arguments, meta: None }
+}
+
+fn filing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard/file");
+    let (engine, cx) = (engine(), cx("alice"));
+    let call = tool_call("web__read", "{}");
+    let verdict = now(engine.judge(&cx, &call));
+    let number = Cell::new(0);
+    for (name, bytes) in [("1 KB", 1_000), ("100 KB", 100_000)] {
+        let fresh = || {
+            number.set(number.get() + 1);
+            let text = prose(number.get(), bytes);
+            let result = json!({ "content": [{ "type": "text", "text": text }] });
+            ToolReply { result: to_raw_value(&result).unwrap(), is_error: false }
+        };
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(name, |bench| {
+            let file = |reply: &mut ToolReply| now(engine.file(&cx, &call, &verdict, reply));
+            bench.iter_batched_ref(fresh, file, BatchSize::SmallInput);
+        });
+    }
+}
