@@ -76,7 +76,7 @@ pub fn agent_body() -> Bytes {
             } },
         } })
     };
-    let mut messages = vec![json!({ "role": "system", "content": prose(0, 12_000) })];
+    let mut messages = vec![json!({ "role": "system", "content": prose(0, 14_800) })];
     for round in 0..12_u64 {
         messages.push(json!({ "role": "user", "content": prose(round, 300) }));
         let id = format!("call_{round}");
