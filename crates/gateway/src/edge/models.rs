@@ -48,8 +48,11 @@ impl Edge {
         if call.stream {
             self.stream(cx, dialect, call, options, hold).await
         } else {
-            let completion = within(&cx, self.models.complete(&cx, call)).await?;
-            within(&cx, whole(dialect, options, completion)).await
+            let answered = async {
+                let completion = self.models.complete(&cx, call).await?;
+                whole(dialect, options, completion).await
+            };
+            within(&cx, answered).await
         }
     }
 

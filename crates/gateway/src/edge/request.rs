@@ -8,32 +8,43 @@ use doorward_core::{
     CallError, Code, Cx, Presented, Principal, RequestId, Secret, TraceContext, TurnId,
 };
 use doorward_wire::Dialect;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use super::{EdgeLimits, EdgeParts, reads_request_id};
 
 /// Headers that carry a credential, beside `Authorization: Bearer`.
-const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+static KEY_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
 
 /// Headers in which clients name their conversation.
-const CONVERSATION_HEADERS: [&str; 5] = [
-    "x-doorward-conversation",
-    "x-claude-code-session-id",
-    "x-session-id",
-    "session-id",
-    "thread-id",
+static CONVERSATION_HEADERS: [HeaderName; 5] = [
+    HeaderName::from_static("x-doorward-conversation"),
+    HeaderName::from_static("x-claude-code-session-id"),
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("session-id"),
+    HeaderName::from_static("thread-id"),
 ];
+
+/// The header in which clients name their agent.
+static AGENT: HeaderName = HeaderName::from_static("x-doorward-agent");
+
+/// W3C Trace Context.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What a caller shows.
 pub(super) fn presented(source: IpAddr, headers: &HeaderMap) -> Presented {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(&header::AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    let token = bearer.or_else(|| KEY_HEADERS.iter().find_map(|name| text(name)));
+    let token = bearer.or_else(|| KEY_HEADERS.iter().find_map(text));
     Presented { token: token.map(Secret::new), source: Some(source) }
 }
 
@@ -90,18 +101,18 @@ pub(super) fn circumstances(
     principal: Arc<Principal>,
     headers: &HeaderMap,
 ) -> Cx {
-    let text = |name: &str| {
+    let text = |name: &HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
         (!value.is_empty() && value.len() <= 512).then(|| Arc::<str>::from(value))
     };
-    let trace = text("traceparent")
-        .map(|traceparent| TraceContext { traceparent, tracestate: text("tracestate") });
+    let trace = text(&TRACEPARENT)
+        .map(|traceparent| TraceContext { traceparent, tracestate: text(&TRACESTATE) });
     Cx {
         turn: TurnId::random(&*parts.entropy),
         request,
         principal,
-        agent: text("x-doorward-agent"),
-        conversation_hint: CONVERSATION_HEADERS.iter().find_map(|name| text(name)),
+        agent: text(&AGENT),
+        conversation_hint: CONVERSATION_HEADERS.iter().find_map(text),
         deadline: Some(parts.clock.instant() + parts.limits.timeout),
         trace,
     }
@@ -135,13 +146,17 @@ pub(super) async fn within<T>(
 
 /// The client dialect's own request headers, for an upstream of the same dialect.
 pub(super) fn dialect_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    const FORWARDED: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"];
-    let joined = |name: &str| {
+    static FORWARDED: [HeaderName; 3] = [
+        HeaderName::from_static("anthropic-version"),
+        HeaderName::from_static("anthropic-beta"),
+        HeaderName::from_static("openai-beta"),
+    ];
+    let joined = |name: &HeaderName| {
         let values: Vec<&str> =
             headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-        (!values.is_empty()).then(|| (name.to_owned(), values.join(",")))
+        (!values.is_empty()).then(|| (name.as_str().to_owned(), values.join(",")))
     };
-    FORWARDED.iter().filter_map(|name| joined(name)).collect()
+    FORWARDED.iter().filter_map(joined).collect()
 }
 
 /// Names the answer by its request.
@@ -193,7 +208,7 @@ mod tests {
             ("cookie", "dw-1", None),
         ] {
             let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static(name),
+                HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             )]);
             let token = presented(source, &headers).token;
