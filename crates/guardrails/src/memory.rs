@@ -211,7 +211,7 @@ impl TurnStore for Memory {
     }
 
     fn taint<'a>(&'a self, owner: Mark, label: &'a Label, expires: Timestamp) -> Stored<'a, ()> {
-        self.lock().tainted.put(owner, label.clone(), expires);
+        self.lock().tainted.merge(owner, label.clone(), expires, |old, new| new.absorb(&old));
         at_once(())
     }
 

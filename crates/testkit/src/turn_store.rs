@@ -29,6 +29,7 @@ pub async fn turn_store_conforms(make: impl Fn() -> Arc<dyn TurnStore>) {
     the_worst_grant_goes_first(&*make()).await;
     hints_come_first(&*make()).await;
     taint_is_of_one_owner_and_ends(&*make()).await;
+    the_worst_live_taint_counts(&*make()).await;
 }
 
 const NOW: Timestamp = at(1_000);
@@ -303,4 +304,22 @@ async fn taint_is_of_one_owner_and_ends(store: &dyn TurnStore) {
     store.taint(mark(1), &label, LATER).await.expect("kept");
     assert_eq!(store.tainted(mark(1), at(1_600)).await, Ok(Some(label)));
     assert_eq!(store.tainted(mark(1), LATER).await, Ok(None));
+}
+
+async fn the_worst_live_taint_counts(store: &dyn TurnStore) {
+    // Both conversations steer, only one of them holds what anyone may have written.
+    let steered = Label { choice: Integrity::Untrusted, ..Label::trusted("crm") };
+    for (owner, first, second) in
+        [(1, Label::untrusted("web"), steered.clone()), (2, steered, Label::untrusted("web"))]
+    {
+        store.taint(mark(owner), &first, LATER).await.expect("kept");
+        store.taint(mark(owner), &second, LATER).await.expect("kept");
+        let label = store.tainted(mark(owner), NOW).await.expect("an answer").expect("tainted");
+        assert_eq!(label.integrity, Integrity::Untrusted, "owner {owner}");
+    }
+    // One that ends sooner does not end the other.
+    let label = Label::untrusted("web");
+    store.taint(mark(3), &label, LATER).await.expect("kept");
+    store.taint(mark(3), &label, at(1_100)).await.expect("kept");
+    assert_eq!(store.tainted(mark(3), at(1_500)).await, Ok(Some(label)));
 }
