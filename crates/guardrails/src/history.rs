@@ -187,13 +187,7 @@ pub(crate) fn link(scope: &Scope, before: Mark, item: &Item<'_>) -> Mark {
         Item::Result(result) => {
             hasher.update(b"r");
             hasher.feed(result.id.as_bytes());
-            for part in &result.content {
-                match &part.body {
-                    Body::Text(text) => hasher.update(text.trim().as_bytes()),
-                    Body::Media(media) => feed_media(&mut hasher, media),
-                    _ => hasher.feed(describe(part).as_bytes()),
-                }
-            }
+            feed_content(&mut hasher, &result.content);
         }
         Item::Foreign(raw) => {
             hasher.update(b"f");
@@ -201,6 +195,35 @@ pub(crate) fn link(scope: &Scope, before: Mark, item: &Item<'_>) -> Mark {
         }
     }
     hasher.seal()
+}
+
+/// A result's pieces, each with a tag and its length, so that no text looks like another piece.
+/// Clients cut texts as they like: neighbouring ones count as one.
+fn feed_content(hasher: &mut Hasher, content: &[Part]) {
+    let mut text = String::new();
+    for part in content {
+        match &part.body {
+            Body::Text(more) => text.push_str(more.trim()),
+            Body::Media(media) => {
+                feed_text(hasher, &mut text);
+                feed_media(hasher, media);
+            }
+            _ => {
+                feed_text(hasher, &mut text);
+                hasher.update(b"\0d");
+                hasher.feed(describe(part).as_bytes());
+            }
+        }
+    }
+    feed_text(hasher, &mut text);
+}
+
+fn feed_text(hasher: &mut Hasher, text: &mut String) {
+    if !text.is_empty() {
+        hasher.update(b"\0t");
+        hasher.feed(text.as_bytes());
+        text.clear();
+    }
 }
 
 fn feed_media(hasher: &mut Hasher, media: &Media) {

@@ -1,4 +1,6 @@
-use doorward_core::{Body, Message, Part, Reasoning, Role, ToolResult, ToolUse};
+use doorward_core::{
+    Body, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, ToolResult, ToolUse,
+};
 
 use super::History;
 use crate::scope::Scope;
@@ -69,4 +71,30 @@ fn any_change_of_substance_hashes_otherwise() {
     }
     let bob = History::of(&conversation()).chain(&Scope::new(&[1; 32], "bob")).pop();
     assert_ne!(bob, expected, "another principal");
+}
+
+#[test]
+fn a_text_never_hashes_like_a_picture() {
+    let answered = |content: Vec<Part>| {
+        let mut messages = conversation();
+        let result = ToolResult { id: "1".into(), name: None, content, is_error: false };
+        messages[2].parts[0] = Body::ToolResult(result).into();
+        tip(&messages)
+    };
+    let source = MediaSource::Base64 { media_type: "image/png".into(), data: "AAAA".into() };
+    let picture = Media { kind: MediaKind::Image, source, name: None, detail: None };
+    let picture: Part = Body::Media(picture).into();
+    let length = String::from_utf8(4_u64.to_le_bytes().to_vec()).unwrap();
+    // The very bytes that a picture is hashed by, as a server could write them.
+    for spelt in [format!("x\0b{length}AAAA"), format!("x\0b{}AAAA", '\u{4}')] {
+        assert_ne!(
+            answered(vec![Part::text(spelt)]),
+            answered(vec![Part::text("x"), picture.clone()])
+        );
+    }
+    assert_eq!(
+        answered(vec![Part::text("x"), Part::text("y")]),
+        answered(vec![Part::text("xy")]),
+        "clients cut texts as they like"
+    );
 }
