@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 
 use bytes::Bytes;
-use doorward_gateway::{ServerStatus, Sight};
+use doorward_gateway::{ServerStatus, Sight, is_loopback_host};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -88,11 +88,7 @@ fn answer(
 /// A page that rebinds a name to this machine must not read what is here.
 fn is_loopback(request: &Request<Incoming>) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let name = host.map(|host| match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    });
-    matches!(name, Some("localhost" | "127.0.0.1" | "[::1]"))
+    host.is_some_and(is_loopback_host)
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

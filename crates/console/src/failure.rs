@@ -35,11 +35,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        let mut cause: Option<&dyn std::error::Error> =
-            self.source.as_deref().map(|source| source as &dyn std::error::Error);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        if let Some(source) = &self.source {
+            write!(f, ": {}", chain(&**source))?;
         }
         Ok(())
     }

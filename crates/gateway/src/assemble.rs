@@ -222,24 +222,19 @@ impl Storage {
     fn open(root: &Root, around: &Surroundings) -> Result<Self, StartError> {
         let (keep, sqlite, database) = open_storage(root)?;
         let pepper = Pepper::from_bytes(keep.pepper(&*around.entropy)?);
-        let failed = |what: &'static str| move |error| StartError::new(what, error);
-        let store = sqlite
-            .keys()
-            .map_err(|error| failed("the keys cannot be read")(Box::<Any>::from(error)))?;
-        let keys =
-            VirtualKeys::new(Arc::new(store), pepper, around.clock.clone(), Guesses::default())
-                .map_err(|error| failed("the keys cannot be read")(Box::<Any>::from(error)))?
-                .with_stale_after(KEYS_STALE);
+        let unread = |error| StartError::new("the keys cannot be read", error);
+        let store = Arc::new(sqlite.keys().map_err(unread)?);
+        let keys = VirtualKeys::new(store, pepper, around.clock.clone(), Guesses::default())
+            .map_err(unread)?
+            .with_stale_after(KEYS_STALE);
         let signing = SigningKey::from_bytes(&keep.audit_seed(&*around.entropy)?);
         keep.publish_audit_key(&signing.verifying_key().to_string())?;
         let log = sqlite
             .log()
-            .map_err(|error| failed("the audit log cannot be opened")(Box::<Any>::from(error)))?;
-        let recorder =
-            Recorder::start(log, signing, around.clock.clone(), doorward_audit::Options::default())
-                .map_err(|error| {
-                    failed("the audit log cannot be continued")(Box::<Any>::from(error))
-                })?;
+            .map_err(|error| StartError::new("the audit log cannot be opened", error))?;
+        let options = doorward_audit::Options::default();
+        let recorder = Recorder::start(log, signing, around.clock.clone(), options)
+            .map_err(|error| StartError::new("the audit log cannot be continued", error))?;
         Ok(Self { keep, keys: Arc::new(keys), recorder: Arc::new(recorder), database })
     }
 }

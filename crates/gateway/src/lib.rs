@@ -20,7 +20,9 @@ pub use assemble::{
 };
 pub use doorward_mcp_broker::ServerStatus;
 pub use doorward_sandbox::Layer;
-pub use edge::{Drained, Edge, EdgeLimits, EdgeParts, ResponseBody, serve, serve_connection};
+pub use edge::{
+    Drained, Edge, EdgeLimits, EdgeParts, ResponseBody, is_loopback_host, serve, serve_connection,
+};
 pub use enforced::{Completion, Enforced};
 pub use keep::{Keep, KeepError};
 pub use launcher::sandbox_layers;

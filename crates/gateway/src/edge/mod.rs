@@ -27,6 +27,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 pub use self::body::ResponseBody;
+pub use self::request::is_loopback_host;
 pub use self::serve::{Drained, serve, serve_connection};
 
 use self::body::Hold;

@@ -78,6 +78,12 @@ pub(super) fn admissible(
     Err(CallError::new(Code::Forbidden, public).with_rule("edge.host"))
 }
 
+/// Whether a `Host` header (or an authority) names this machine by a loopback name, whatever the
+/// port.
+pub fn is_loopback_host(host: &str) -> bool {
+    is_loopback_name(host_name(host))
+}
+
 fn host_name(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -91,7 +97,7 @@ fn is_loopback_name(name: &str) -> bool {
 
 fn is_loopback_origin(origin: &str) -> bool {
     let after = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    after.is_some_and(|host| is_loopback_name(host_name(host)))
+    after.is_some_and(is_loopback_host)
 }
 
 /// On whose behalf, within which turn, until when.
@@ -178,17 +184,10 @@ pub(super) fn decoded(segment: &str) -> String {
         let byte = escape
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        (bytes, rest) = match byte {
-            Some(byte) => (push(bytes, byte), &tail[2..]),
-            None => (push(bytes, first), tail),
-        };
+        bytes.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &tail[2..] } else { tail };
     }
     String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
-}
-
-fn push(mut bytes: Vec<u8>, byte: u8) -> Vec<u8> {
-    bytes.push(byte);
-    bytes
 }
 
 #[cfg(test)]
