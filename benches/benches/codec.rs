@@ -6,7 +6,7 @@ use std::hint::black_box;
 use bytes::{Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use doorward_benches::{agent_body, chat_body};
-use doorward_wire::{AnthropicMessages, Destination, Dialect, OpenAiChat, WriterOptions};
+use doorward_wire::{AnthropicMessages, Destination, Dialect, OpenAiChat, Quirks, WriterOptions};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -22,7 +22,7 @@ fn requests(criterion: &mut Criterion) {
         ("chat 64 KiB", chat_body(64 << 10)),
         ("agent 72 KB", agent_body()),
     ];
-    let to = Destination { model: "gpt-5-mini", ask_usage: false };
+    let to = Destination::new("gpt-5-mini");
     for (name, body) in bodies {
         let mut group = criterion.benchmark_group("codec");
         group.throughput(Throughput::Bytes(body.len() as u64));
@@ -68,7 +68,8 @@ fn chunk(number: u64) -> Bytes {
 
 /// Reads an upstream's chunks and writes them for a client.
 fn forward(chunks: &[Bytes], client: &dyn Dialect, options: WriterOptions) -> usize {
-    let (mut reader, mut writer) = (OpenAiChat.reader(true), client.writer(options));
+    let (mut reader, mut writer) =
+        (OpenAiChat.reader(true, &Quirks::none()), client.writer(options));
     let (mut frames, mut out, mut written) = (Vec::new(), BytesMut::new(), 0);
     for chunk in chunks {
         reader.push(chunk.clone(), &mut frames).unwrap();

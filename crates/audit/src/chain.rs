@@ -65,7 +65,7 @@ impl Sealed {
 }
 
 /// One entry, read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Its number, from 1.
     pub seq: u64,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Record;
 
 /// One turn: who asked, what was decided, what ran, how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Story {
     /// The turn.
     pub turn: TurnId,
@@ -30,7 +30,7 @@ pub struct Story {
 }
 
 /// One call: its record, or both of them as one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
     /// Number of its first record.
     pub first: u64,

@@ -1,16 +1,20 @@
 //! A call to a model, and the plane that answers it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{BoxFuture, CallError, Cx, DialectId, Message, ModelReply};
+use crate::{
+    BoxFuture, CallError, Code, Cx, DialectId, EmbedCall, EmbedReply, Message, ModelReply,
+    Preferences, Purse, RelayCall, RelayReply, TokenCount,
+};
 
 /// One call to a model, in the common form. The reader of a dialect makes it, the writer of a
 /// dialect sends it on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ModelCall {
     /// The model as the client wrote it: `provider/model`, an alias, or a bare name.
     pub model: String,
@@ -33,6 +37,17 @@ pub struct ModelCall {
     pub extra: Vec<(String, Box<RawValue>)>,
     /// The body as the client sent it, for a target of the same dialect.
     pub raw: Option<RawCall>,
+    /// The earlier answer that this call goes on from (Responses `previous_response_id`). The
+    /// edge puts that answer's conversation in front and empties this before anybody judges the
+    /// call.
+    pub previous: Option<String>,
+    /// What the client wishes of the routing.
+    pub preferences: Preferences,
+    /// Within which scope an equal call may be answered from the cache; `None`: never. The
+    /// gateway sets it: principal, key and label are part of it.
+    pub cache: Option<Arc<str>>,
+    /// Who reserves money and tokens before each attempt; `None`: nobody counts.
+    pub purse: Option<Arc<dyn Purse>>,
 }
 
 /// A request body as the client sent it.
@@ -65,6 +80,10 @@ pub struct ToolDef {
     /// The whole declaration where it is no plain function (a provider-hosted or custom tool):
     /// only its own dialect can carry it.
     pub opaque: Option<Box<RawValue>>,
+    /// Whether its argument is free text (`OpenAI` `custom`). Another dialect declares it as a
+    /// function of one string called `input`; in the common form a call's arguments are
+    /// `{"input":"…"}`.
+    pub custom: bool,
     /// Taken out of the model's sight by the guard. Writers leave it out.
     pub hidden: bool,
 }
@@ -110,6 +129,27 @@ pub struct Params {
     pub thinking_budget: Option<u64>,
     /// The end user, as the application names them.
     pub user: Option<String>,
+    /// How many answers (`n`, Gemini `candidateCount`).
+    pub choices: Option<u32>,
+    /// Penalty on frequent tokens, -2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// Penalty on tokens that occurred, -2 to 2.
+    pub presence_penalty: Option<f64>,
+    /// Whether to tell log probabilities of the answer's tokens.
+    pub logprobs: Option<bool>,
+    /// How many alternatives to tell for each token.
+    pub top_logprobs: Option<u32>,
+    /// The price tier asked for (`OpenAI` `service_tier`: `auto`, `default`, `flex`, `priority`).
+    pub service_tier: Option<String>,
+    /// How wordy the answer is to be (`OpenAI` `verbosity`).
+    pub verbosity: Option<String>,
+    /// Whether and how the thought is to be shown (`OpenAI` `reasoning.summary`, Gemini
+    /// `includeThoughts`, Anthropic `thinking.display`): `auto`, `concise`, `detailed`, `none`.
+    pub reasoning_summary: Option<String>,
+    /// Whether the model is to think at all, where the client says so without a number.
+    pub thinking: Option<bool>,
+    /// What tells the provider's cache which prompts belong together (`prompt_cache_key`).
+    pub cache_key: Option<String>,
 }
 
 /// The shape of the answer.
@@ -162,6 +202,34 @@ pub trait Models: Send + Sync {
 
     /// The models that can be asked for by name.
     fn models(&self) -> Vec<Model>;
+
+    /// Turns texts into vectors.
+    fn embed<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _call: EmbedCall,
+    ) -> BoxFuture<'a, Result<EmbedReply, CallError>> {
+        Box::pin(async { Err(CallError::new(Code::NotFound, "no embeddings here")) })
+    }
+
+    /// Counts the tokens of a call's prompt without answering it.
+    fn count<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _call: ModelCall,
+    ) -> BoxFuture<'a, Result<TokenCount, CallError>> {
+        Box::pin(async { Err(CallError::new(Code::NotFound, "tokens are not counted here")) })
+    }
+
+    /// Sends a request that the common form has no words for (files, images, audio, batches) to
+    /// an upstream as it is.
+    fn relay<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _call: RelayCall,
+    ) -> BoxFuture<'a, Result<RelayReply, CallError>> {
+        Box::pin(async { Err(CallError::new(Code::NotFound, "nothing is relayed here")) })
+    }
 }
 
 /// One model that can be asked for.

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::DialectId;
+use crate::{DialectId, Route};
 
 /// What kind of failure it is. Each edge maps a code to its own status in one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,6 +91,8 @@ pub struct CallError {
     pub retry_after: Option<Duration>,
     /// The upstream's own answer, if it gave one.
     pub relayed: Option<Relayed>,
+    /// How the call was routed, where every target failed or none was left.
+    pub route: Option<Arc<Route>>,
     /// The cause, for the log only.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -103,6 +106,7 @@ impl CallError {
             rule: None,
             retry_after: None,
             relayed: None,
+            route: None,
             source: None,
         }
     }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, BoxFuture, Code, ConversationId, Cx, DecidedCall, Decision, Digest, EventId, GrantId,
-    KeyId, Label, PrincipalKind, RequestId, Route, Timestamp, ToolName, TurnId, Usage,
+    Actor, Billed, BoxFuture, Code, ConversationId, Cx, DecidedCall, Decision, Digest, EventId,
+    GrantId, KeyId, Label, PrincipalKind, RequestId, Route, Settled, Timestamp, ToolName, TurnId,
+    Usage,
 };
 
 /// One record of the audit trail. A call has one; a tool call that must be on record before it
 /// runs has two entries with the same `id`: [`Outcome::Started`], then how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The call's id, the same in both of its entries.
     pub id: EventId,
@@ -48,11 +49,14 @@ pub struct Event {
 }
 
 /// What was called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Kind {
     /// A model.
     Model {
+        /// What was asked of it.
+        #[serde(default, skip_serializing_if = "Operation::is_completion")]
+        operation: Operation,
         /// The name the client wrote.
         model: String,
         /// How it was routed, once it was.
@@ -61,6 +65,12 @@ pub enum Kind {
         /// Tokens, where the provider told.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
+        /// What the provider said of the bill.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        billed: Option<Box<Billed>>,
+        /// What was put down as spent, failed attempts included.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settled: Option<Settled>,
         /// Tools taken out of the model's sight.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         hidden: Vec<String>,
@@ -84,6 +94,19 @@ pub enum Kind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<Label>,
     },
+    /// A request that was sent on as it was.
+    Relay {
+        /// The HTTP method.
+        method: String,
+        /// The path, without its query.
+        path: String,
+        /// The upstream that it went to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<String>,
+        /// The HTTP status of the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+    },
     /// A change by an operator.
     Admin {
         /// What was done, `key.create` for instance.
@@ -91,6 +114,26 @@ pub enum Kind {
         /// To what.
         object: String,
     },
+}
+
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// An answer.
+    #[default]
+    Complete,
+    /// Vectors.
+    Embed,
+    /// A count of tokens.
+    Count,
+}
+
+impl Operation {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+    fn is_completion(&self) -> bool {
+        *self == Self::Complete
+    }
 }
 
 /// Who called, as the record keeps it.

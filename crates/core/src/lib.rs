@@ -22,6 +22,7 @@ mod access;
 mod call;
 mod cx;
 mod decision;
+mod embed;
 mod entropy;
 mod error;
 mod event;
@@ -32,6 +33,7 @@ mod label;
 mod ledger;
 mod message;
 mod pattern;
+mod preferences;
 mod principal;
 mod reply;
 mod secret;
@@ -43,24 +45,30 @@ pub use access::{Action, Audience, Authenticator, Authorizer, Credential, Creden
 pub use call::{Model, ModelCall, Models, Params, RawCall, ResponseFormat, ToolChoice, ToolDef};
 pub use cx::{Cx, TraceContext};
 pub use decision::{Decision, Effect};
+pub use embed::{EmbedCall, EmbedInput, EmbedReply, RelayCall, RelayReply, TokenCount};
 pub use entropy::{Entropy, PooledEntropy, SystemEntropy};
 pub use error::{CallError, Code, Relayed};
-pub use event::{Event, Kind, Outcome, Receipt, Sink, SinkError, Slot, Who};
+pub use event::{Event, Kind, Operation, Outcome, Receipt, Sink, SinkError, Slot, Who};
 pub use guard::{Admission, DecidedCall, Flow, Guard, Verdict, Watch};
 pub use id::{ConversationId, EventId, GrantId, KeyId, ParseIdError, RequestId, TurnId};
 pub use label::{Integrity, Label, Readers, Sources};
-pub use ledger::{Ask, Ledger, Reservation, Spent};
-pub use message::{Body, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role};
+pub use ledger::{Ask, Estimate, Ledger, Purse, Reservation, Settled, Spent};
+pub use message::{
+    Body, IssuerState, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role,
+};
 pub use message::{ToolResult, ToolUse};
 pub use pattern::Pattern;
+pub use preferences::{MaxPrice, Preferences, Sort};
 pub use principal::{Actor, Principal, PrincipalKind, Scopes};
-pub use reply::{Attempt, DialectId, Finish, Frame, ModelEvent, ModelReply, Route};
+pub use reply::{
+    Attempt, Citation, DialectId, Excluded, Finish, Frame, ModelEvent, ModelReply, Route,
+};
 pub use secret::Secret;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use tool::{
     Digest, Gap, Names, Scope, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools,
 };
-pub use usage::Usage;
+pub use usage::{Billed, Usage};
 
 use std::future::Future;
 use std::pin::Pin;

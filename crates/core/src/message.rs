@@ -1,5 +1,7 @@
 //! The one conversation model that every dialect is read into and written from.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use crate::DialectId;
@@ -122,7 +124,7 @@ pub enum MediaSource {
 }
 
 /// A call that the model made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToolUse {
     /// The call's id within the conversation.
     pub id: String,
@@ -130,6 +132,10 @@ pub struct ToolUse {
     pub name: String,
     /// The arguments' JSON text, byte for byte as the model wrote it.
     pub arguments: String,
+    /// Whether it calls a free-form tool ([`ToolDef::custom`](crate::ToolDef::custom)).
+    pub custom: bool,
+    /// State that the issuer wants back with the call (Gemini `thoughtSignature`).
+    pub state: Option<IssuerState>,
 }
 
 /// What a tool gave back.
@@ -158,14 +164,63 @@ impl ToolResult {
     }
 }
 
+/// State that means something to its issuer only: a signature, an encrypted thought. It is kept
+/// for the issuer and never shown to another.
+///
+/// A client of another dialect carries it under a tag, so that it finds its way back:
+///
+/// ```
+/// use doorward_core::{DialectId, IssuerState};
+/// let state = IssuerState { issuer: DialectId::GEMINI, data: "c2ln".into() };
+/// let carried = state.carried_by(DialectId::ANTHROPIC_MESSAGES);
+/// assert_eq!(carried, "doorward.gemini.c2ln");
+/// assert_eq!(IssuerState::read(&carried, DialectId::ANTHROPIC_MESSAGES), state);
+/// // Its own clients see it as it is.
+/// assert_eq!(state.carried_by(DialectId::GEMINI), "c2ln");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerState {
+    /// Who issued it.
+    pub issuer: DialectId,
+    /// What they issued.
+    pub data: String,
+}
+
+impl IssuerState {
+    /// The text that a client of `dialect` carries.
+    pub fn carried_by(&self, dialect: DialectId) -> Cow<'_, str> {
+        if self.issuer == dialect {
+            Cow::Borrowed(&self.data)
+        } else {
+            Cow::Owned(format!("{TAG}{}.{}", self.issuer.as_str(), self.data))
+        }
+    }
+
+    /// What a client of `dialect` carried. A tag that nobody knows is of no issuer that could
+    /// ever be asked.
+    pub fn read(text: &str, dialect: DialectId) -> Self {
+        let Some(tagged) = text.strip_prefix(TAG) else {
+            return Self { issuer: dialect, data: text.to_owned() };
+        };
+        let (name, data) = tagged.split_once('.').unwrap_or(("", tagged));
+        let issuer = DialectId::named(name).unwrap_or(DialectId::new("unknown"));
+        Self { issuer, data: data.to_owned() }
+    }
+}
+
+/// Before state that another dialect's client carries.
+const TAG: &str = "doorward.";
+
 /// What the model thought.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reasoning {
     /// The thought, if shown.
     pub text: String,
-    /// The issuer's signature over it (Anthropic `signature`).
+    /// The issuer's state that belongs to it (Anthropic `signature`, Gemini `thoughtSignature`,
+    /// Responses `encrypted_content` beside a summary).
     pub signature: Option<String>,
-    /// Thought that only its issuer can read (Anthropic `redacted_thinking.data`).
+    /// Thought that only its issuer can read (Anthropic `redacted_thinking.data`, Responses
+    /// `encrypted_content` without a summary).
     pub redacted: Option<String>,
     /// Who issued signature or redaction; state is for its issuer only.
     pub issuer: Option<DialectId>,

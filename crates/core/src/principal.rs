@@ -1,5 +1,6 @@
 //! Who calls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,9 @@ pub struct Scopes {
     /// Tools that may be listed and called, by their federated name (`server__tool`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Pattern>>,
+    /// Labels that a model's upstream must have, each one of the values: `region = ["eu"]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub require: BTreeMap<String, Vec<String>>,
 }
 
 impl Scopes {
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_allows_nothing() {
-        let scopes = Scopes { tools: Some(vec![]), models: None };
+        let scopes = Scopes { tools: Some(vec![]), ..Scopes::default() };
         assert!(!scopes.allows_tool("any"));
         assert!(scopes.allows_model("any"));
     }

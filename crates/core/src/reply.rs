@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxStream, CallError, Code, Usage};
+use crate::{Billed, BoxStream, CallError, Code, IssuerState, Media, Reservation, Usage};
 
 /// A wire format's stable name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,8 +16,37 @@ pub struct DialectId(&'static str);
 impl DialectId {
     /// `OpenAI` Chat Completions.
     pub const OPENAI_CHAT: Self = Self("openai-chat");
+    /// `OpenAI` Responses.
+    pub const OPENAI_RESPONSES: Self = Self("openai-responses");
     /// Anthropic Messages.
     pub const ANTHROPIC_MESSAGES: Self = Self("anthropic-messages");
+    /// Gemini `generateContent`.
+    pub const GEMINI: Self = Self("gemini");
+    /// Amazon Bedrock Converse.
+    pub const BEDROCK_CONVERSE: Self = Self("bedrock-converse");
+    /// Cohere Chat, version 2.
+    pub const COHERE_CHAT: Self = Self("cohere-chat");
+    /// Ollama's own `/api/chat`.
+    pub const OLLAMA_CHAT: Self = Self("ollama-chat");
+    /// The AI SDK's own gateway protocol, `/v4/ai`.
+    pub const AI_SDK: Self = Self("ai-sdk");
+
+    /// Every dialect that Doorward knows.
+    pub const ALL: [Self; 8] = [
+        Self::OPENAI_CHAT,
+        Self::OPENAI_RESPONSES,
+        Self::ANTHROPIC_MESSAGES,
+        Self::GEMINI,
+        Self::BEDROCK_CONVERSE,
+        Self::COHERE_CHAT,
+        Self::OLLAMA_CHAT,
+        Self::AI_SDK,
+    ];
+
+    /// The known dialect of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.0 == name)
+    }
 
     /// A dialect by name; an embedder's own one too.
     pub const fn new(name: &'static str) -> Self {
@@ -71,15 +100,38 @@ pub enum ModelEvent {
         /// The text to append.
         text: String,
     },
-    /// The signature over the thought just ended (Anthropic `signature_delta`).
+    /// The issuer's state for the thought just ended (Anthropic `signature_delta`, Responses
+    /// `encrypted_content`, Gemini `thoughtSignature`); without a thought before it, for one that
+    /// is not shown.
     ReasoningSignature {
-        /// The signature; only its issuer can check it.
-        signature: String,
+        /// The state; only its issuer can read it.
+        state: IssuerState,
     },
     /// A thought that only its issuer can read (Anthropic `redacted_thinking`).
     RedactedReasoning {
-        /// Its data.
-        data: String,
+        /// The thought.
+        state: IssuerState,
+    },
+    /// Media that the model made.
+    Media {
+        /// Which of several answers.
+        choice: u32,
+        /// What it made.
+        media: Media,
+    },
+    /// A source that the text just said rests on.
+    Citation {
+        /// Which of several answers.
+        choice: u32,
+        /// The source.
+        citation: Citation,
+    },
+    /// Log probabilities of the text just said.
+    Logprobs {
+        /// Which of several answers.
+        choice: u32,
+        /// JSON text: a list in the shape of `OpenAI`'s `logprobs.content`.
+        json: String,
     },
     /// A tool call begins. `call` counts tool calls from 0 over the whole answer.
     ToolStart {
@@ -91,6 +143,8 @@ pub enum ModelEvent {
         id: String,
         /// The tool.
         name: String,
+        /// State that the issuer wants back with the call.
+        state: Option<IssuerState>,
     },
     /// More of a call's arguments.
     ToolDelta {
@@ -106,6 +160,8 @@ pub enum ModelEvent {
     },
     /// Usage so far; the last one counts.
     Usage(Usage),
+    /// What the provider says of the bill; the last one counts.
+    Billed(Box<Billed>),
     /// An answer ends.
     Finish {
         /// Which of several answers.
@@ -124,6 +180,21 @@ pub enum ModelEvent {
     },
     /// The protocol's own end mark was seen; without it a stream was cut.
     Done,
+}
+
+/// A source that a text rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Citation {
+    /// Where it is.
+    pub url: Option<String>,
+    /// What it is called.
+    pub title: Option<String>,
+    /// The words that are cited.
+    pub text: Option<String>,
+    /// Where in the answer's text the cited part begins, in characters.
+    pub start: Option<u64>,
+    /// Where it ends.
+    pub end: Option<u64>,
 }
 
 /// Why an answer ended.
@@ -170,6 +241,8 @@ pub struct ModelReply {
     pub route: Arc<Route>,
     /// Upstream headers that a client of the same dialect expects (rate limits, request ids).
     pub headers: Vec<(String, String)>,
+    /// Room that was reserved for the attempt that answered. Whoever drives the frames settles it.
+    pub hold: Option<Box<dyn Reservation>>,
     /// The answer. Dropping it cancels the upstream exchange.
     pub frames: BoxStream<'static, Result<Frame, CallError>>,
 }
@@ -184,16 +257,40 @@ impl fmt::Debug for ModelReply {
     }
 }
 
-/// How a call was routed: what was tried and what answered.
+/// The receipt of a call's way: what could have answered, what was tried, what did.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Route {
     /// The model as the client asked for it.
     pub requested: String,
-    /// The target that answered, `upstream/model`.
-    pub target: String,
+    /// The alias that the name was, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// What put the targets in order: a strategy's name, and why where there is a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// The targets that were left out, and why, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Excluded>,
     /// The targets tried before, with what became of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Attempt>,
+    /// The target that answered, `upstream/model`; empty where none did.
+    pub target: String,
+    /// What the target's dialect could not carry, `path: reason`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
+    /// Whether the answer came from the cache.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
+}
+
+/// One target that was not tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excluded {
+    /// `upstream/model`.
+    pub target: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// One target that was tried and did not answer.
@@ -208,4 +305,7 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// How long it took.
     pub took: Duration,
+    /// Whether the upstream may charge for it all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub maybe_billed: bool,
 }

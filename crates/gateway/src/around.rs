@@ -123,11 +123,6 @@ impl Around {
         }
     }
 
-    /// Whether a limit on this call counts tokens.
-    pub(crate) fn counts_tokens(&self) -> bool {
-        self.reservation.as_ref().is_some_and(|held| held.counts_tokens())
-    }
-
     /// Makes the call durable as started; the entry that tells how it ended is sure of its room.
     pub(crate) async fn start(&mut self) -> Result<(), CallError> {
         let ending = by(self.deadline, self.policy.sink.open()).await.map_err(unrecorded)?;
@@ -176,7 +171,8 @@ impl Around {
     fn end(&mut self, outcome: Outcome) -> Option<Receipt> {
         let slot = self.slot.take()?;
         if let Some(reservation) = self.reservation.take() {
-            reservation.settle(&self.spent);
+            let settled = reservation.settle(&self.spent);
+            self.put_down(&settled);
         }
         let took = self.policy.clock.instant().saturating_duration_since(self.began);
         self.event.outcome = outcome;

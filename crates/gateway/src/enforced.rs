@@ -85,13 +85,7 @@ impl Enforced<dyn Models> {
     ///
     /// Whatever refused or failed; the record is made either way.
     pub async fn complete(&self, cx: &Cx, mut call: ModelCall) -> Result<Completion, CallError> {
-        let kind = Kind::Model {
-            model: call.model.clone(),
-            route: None,
-            usage: None,
-            hidden: vec![],
-            calls: vec![],
-        };
+        let kind = asked(Operation::Complete, &call.model);
         let mut around = Around::open(&self.policy, cx, kind).await?;
         around.authorise(cx, Action::Model(&call.model))?;
 

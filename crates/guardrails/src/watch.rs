@@ -138,7 +138,7 @@ impl ToolWatch {
                     answer.thought.push_str(text);
                 }
             }
-            ModelEvent::ToolStart { call, choice, id, name } => {
+            ModelEvent::ToolStart { call, choice, id, name, .. } => {
                 if !self.closed.contains(call) {
                     let (choice, id, name) = (*choice, id.clone(), name.clone());
                     let fresh = OpenCall { choice, id, name, ..OpenCall::default() };
@@ -192,7 +192,7 @@ impl ToolWatch {
                 Some((name, arguments)) => (name.clone(), arguments.clone()),
                 None => (call.name.clone(), call.arguments.clone()),
             };
-            let sent = ToolUse { id: call.id.clone(), name, arguments };
+            let sent = ToolUse { id: call.id.clone(), name, arguments, ..ToolUse::default() };
             self.answers.entry(call.choice).or_default().calls.push(sent);
         }
         self.held_bytes = 0;
@@ -420,10 +420,16 @@ fn rewrite(frame: Frame, calls: &BTreeMap<u32, OpenCall>) -> Frame {
             continue;
         }
         match event {
-            ModelEvent::ToolStart { call, choice, id, .. } => {
+            ModelEvent::ToolStart { call, choice, id, state, .. } => {
                 let instead = calls.get(&call).and_then(|call| call.instead.as_ref());
                 if let Some((name, json)) = instead {
-                    events.push(ModelEvent::ToolStart { call, choice, id, name: name.clone() });
+                    events.push(ModelEvent::ToolStart {
+                        call,
+                        choice,
+                        id,
+                        name: name.clone(),
+                        state,
+                    });
                     events.push(ModelEvent::ToolDelta { call, json: json.clone() });
                 }
             }

@@ -5,7 +5,8 @@ use std::future::ready;
 use std::sync::Arc;
 
 use doorward_core::{
-    Ask, BoxFuture, CallError, Clock, Code, Cx, Ledger, Principal, Reservation, Spent, Timestamp,
+    Ask, BoxFuture, CallError, Clock, Code, Cx, Ledger, Principal, Reservation, Settled, Spent,
+    Timestamp,
 };
 
 use crate::{Claim, CounterKey, Counters, Full, Per, Prices, Rule, Unit, Unpriced};
@@ -84,12 +85,12 @@ impl Limits {
     fn worst(&self, unit: Unit, ask: &Ask<'_>) -> Option<u64> {
         match (unit, ask) {
             (Unit::Requests, _) => Some(1),
-            (_, Ask::Tool(_)) => Some(0),
-            (Unit::Tokens, Ask::Model { input, output, .. }) => {
-                Some(input.saturating_add(output.unwrap_or(self.output)))
+            (_, Ask::Tool(_) | Ask::Model { .. }) => Some(0),
+            (Unit::Tokens, Ask::Attempt(it)) => {
+                Some(it.input.saturating_add(it.output.unwrap_or(self.output)))
             }
-            (Unit::Usd, Ask::Model { model, input, output }) => {
-                self.book.prices.worst(model, *input, output.unwrap_or(self.output))
+            (Unit::Usd, Ask::Attempt(it)) => {
+                self.book.prices.worst(it.target, it.input, it.output.unwrap_or(self.output))
             }
         }
     }
@@ -127,7 +128,8 @@ impl Limit {
     fn concerns(&self, principal: &Principal, ask: &Ask<'_>) -> bool {
         let rule = &self.rule;
         let plane = match ask {
-            Ask::Model { model, .. } => rule.concerns_model(model),
+            Ask::Model { model } => rule.what == Unit::Requests && rule.concerns_model(model),
+            Ask::Attempt(it) => rule.what != Unit::Requests && rule.concerns_model(it.model),
             // A tool has neither tokens nor a price.
             Ask::Tool(tool) => rule.what == Unit::Requests && rule.concerns_tool(tool.as_str()),
         };
@@ -222,10 +224,12 @@ impl fmt::Debug for Limits {
 struct Free;
 
 impl Reservation for Free {
-    fn settle(self: Box<Self>, _spent: &Spent) {}
+    fn settle(self: Box<Self>, _spent: &Spent) -> Settled {
+        Settled::default()
+    }
 
-    fn counts_tokens(&self) -> bool {
-        false
+    fn preview(&self, _spent: &Spent) -> Settled {
+        Settled::default()
     }
 }
 
@@ -252,15 +256,16 @@ impl Held {
 }
 
 impl Reservation for Held {
-    fn settle(self: Box<Self>, spent: &Spent) {
+    fn settle(self: Box<Self>, spent: &Spent) -> Settled {
         let prices = &self.book.prices;
         let actual = |(limit, claim): (&Limit, &Claim)| limit.actual(claim.amount, spent, prices);
         let amounts: Vec<u64> = self.limits().map(actual).collect();
         self.book.counters.settle(&self.claims, &amounts);
+        self.preview(spent)
     }
 
-    fn counts_tokens(&self) -> bool {
-        self.limits().any(|(limit, _)| limit.rule.what != Unit::Requests)
+    fn preview(&self, _spent: &Spent) -> Settled {
+        Settled::default()
     }
 }
 

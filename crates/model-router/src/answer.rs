@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use doorward_core::{BoxStream, CallError, Code, DialectId, Frame, ModelEvent};
-use doorward_wire::{Dialect, ReadError, Reader};
+use doorward_wire::{Dialect, Quirks, ReadError, Reader};
 use futures_core::Stream;
 use futures_util::StreamExt;
 
@@ -35,6 +35,7 @@ pub(crate) async fn open(
     inbound: Inbound,
     dialect: &'static dyn Dialect,
     wanted_stream: bool,
+    quirks: &Quirks,
 ) -> Result<Opened, Refused> {
     let status = inbound.head.status;
     let refused = |error| Refused { error, status: Some(status.as_u16()) };
@@ -45,11 +46,11 @@ pub(crate) async fn open(
         error.retry_after = wait.or(error.retry_after);
         return Err(refused(error));
     }
-    let streaming = wanted_stream && is_event_stream(&inbound.head.headers);
+    let streaming = wanted_stream && dialect.is_stream(content_type(&inbound.head.headers));
     let headers = relayed(&inbound.head.headers);
     let mut frames = Frames {
         body: inbound.body,
-        reader: dialect.reader(streaming),
+        reader: dialect.reader(streaming, quirks),
         ready: VecDeque::new(),
         batch: Vec::new(),
         fault: None,
@@ -82,10 +83,8 @@ fn first_error(frame: &Frame, dialect: DialectId, streaming: bool) -> Option<Cal
     Some(error)
 }
 
-fn is_event_stream(headers: &http::HeaderMap) -> bool {
-    headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_none_or(
-        |value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"),
-    )
+fn content_type(headers: &http::HeaderMap) -> Option<&str> {
+    headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
 }
 
 /// Headers of the answer that a client of the provider knows.

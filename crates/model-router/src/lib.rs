@@ -52,6 +52,7 @@
 
 mod answer;
 mod credentials;
+mod exchange;
 #[cfg(feature = "http")]
 mod http;
 mod provider;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use doorward_core::{DialectId, Pattern};
+use doorward_wire::Quirks;
 use serde::Deserialize;
 
 /// A provider's descriptor.
@@ -32,6 +33,9 @@ pub struct Provider {
     /// Headers sent with every request, unless the client's own dialect headers replace them.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// What it does otherwise than its dialects say.
+    #[serde(default)]
+    pub quirks: Quirks,
 }
 
 /// How a credential is shown.
@@ -105,9 +109,7 @@ impl Provider {
 }
 
 fn known(name: &str) -> Option<DialectId> {
-    [DialectId::OPENAI_CHAT, DialectId::ANTHROPIC_MESSAGES]
-        .into_iter()
-        .find(|dialect| dialect.as_str() == name)
+    DialectId::named(name).filter(|id| doorward_wire::dialect(*id).is_some())
 }
 
 #[cfg(test)]

@@ -7,28 +7,27 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use doorward_core::{
-    Attempt, Audience, BoxFuture, CallError, Clock, Code, Credential, Credentials, Cx, DialectId,
-    Model, ModelCall, ModelReply, Models, Route, SystemClock,
+    Attempt, BoxFuture, CallError, Clock, Code, Credentials, Cx, Model, ModelCall, ModelReply,
+    Models, Route, SystemClock,
 };
-use doorward_wire::{Destination, Dialect};
 use futures_util::StreamExt;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 
-use crate::answer::{self, Opened, Refused};
+use crate::Upstream;
+use crate::answer::{self, Refused};
+use crate::exchange::set;
 use crate::route::{self, Alias, Target};
 use crate::transport::{Outbound, Transport};
-use crate::{Auth, Upstream};
 
 /// How much of a model list is read.
 const MODEL_LIST: usize = 4 << 20;
 
 /// Routes model calls. See the crate's example.
 pub struct Router {
-    upstreams: Vec<Arc<Upstream>>,
-    aliases: Vec<Alias>,
-    transport: Arc<dyn Transport>,
-    credentials: Arc<dyn Credentials>,
-    clock: Arc<dyn Clock>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) aliases: Vec<Alias>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) clock: Arc<dyn Clock>,
     discovered: RwLock<BTreeMap<Arc<str>, Vec<String>>>,
 }
 
@@ -133,7 +132,7 @@ impl Router {
         RouterBuilder { router }
     }
 
-    fn upstream(&self, target: &Target) -> Option<&Arc<Upstream>> {
+    pub(crate) fn upstream(&self, target: &Target) -> Option<&Arc<Upstream>> {
         self.upstreams.iter().find(|upstream| upstream.name == target.upstream)
     }
 
@@ -152,6 +151,7 @@ impl Router {
                         streaming: opened.streaming,
                         route: Arc::new(route),
                         headers: opened.headers,
+                        hold: None,
                         frames: opened.frames,
                     });
                 }
@@ -176,101 +176,13 @@ impl Router {
         let took = self.clock.instant().saturating_duration_since(began);
         let error = &refused.error;
         tracing::warn!(%target, code = error.code.as_str(), status = refused.status, "attempt failed");
-        Attempt { target: target.to_string(), code: error.code, status: refused.status, took }
-    }
-
-    async fn attempt(
-        &self,
-        cx: &Cx,
-        call: &ModelCall,
-        target: &Target,
-    ) -> Result<(DialectId, Opened), Refused> {
-        let unsent = |error| Refused { error, status: None };
-        let lost = || unsent(CallError::internal(format!("no endpoint for {target}")));
-        let upstream = self.upstream(target).ok_or_else(lost)?;
-        let client = call.raw.as_ref().map(|raw| raw.dialect);
-        let (id, uri) = upstream.endpoint(client).ok_or_else(lost)?;
-        let dialect = doorward_wire::dialect(*id).ok_or_else(lost)?;
-        let request =
-            self.request(cx, call, target, upstream, dialect, uri).await.map_err(unsent)?;
-        let inbound = self.transport.send(request).await;
-        let inbound = inbound.map_err(|error| unsent(answer::broken(error)))?;
-        let opened = answer::open(inbound, dialect, call.stream).await?;
-        Ok((*id, opened))
-    }
-
-    async fn request(
-        &self,
-        cx: &Cx,
-        call: &ModelCall,
-        target: &Target,
-        upstream: &Upstream,
-        dialect: &'static dyn Dialect,
-        uri: &http::Uri,
-    ) -> Result<Outbound, CallError> {
-        let ask_usage = call.ask_usage && upstream.stream_usage;
-        let to = Destination { model: &target.model, ask_usage };
-        let written = dialect.write_call(call, &to).map_err(|error| {
-            CallError::new(Code::InvalidRequest, format!("{target} cannot take this: {error}"))
-        })?;
-        for dropped in &written.dropped {
-            tracing::debug!(%target, ?dropped, "left out: the target's dialect cannot carry it");
+        Attempt {
+            target: target.to_string(),
+            code: error.code,
+            status: refused.status,
+            took,
+            maybe_billed: false,
         }
-        let mut request = Outbound::new(written.body);
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = uri.clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let accept = if call.stream { "text/event-stream" } else { "application/json" };
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        for (name, value) in &upstream.provider.headers {
-            set(headers, name, value);
-        }
-        if let Some(raw) = call.raw.as_ref().filter(|raw| raw.dialect == dialect.id()) {
-            raw.headers.iter().for_each(|(name, value)| set(headers, name, value));
-        }
-        if let Some(trace) = &cx.trace {
-            set(headers, "traceparent", &trace.traceparent);
-            if let Some(state) = &trace.tracestate {
-                set(headers, "tracestate", state);
-            }
-        }
-        self.authorise(cx, upstream, headers).await?;
-        Ok(request)
-    }
-
-    async fn authorise(
-        &self,
-        cx: &Cx,
-        upstream: &Upstream,
-        headers: &mut http::HeaderMap,
-    ) -> Result<(), CallError> {
-        let audience = Audience::Upstream(&upstream.name);
-        let Some(credential) = self.credentials.credential(cx, audience).await? else {
-            return Ok(());
-        };
-        let (name, value) = match (&credential, upstream.provider.auth) {
-            (Credential::Key(key), Auth::Bearer) => {
-                (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", key.expose())))
-            }
-            (Credential::Key(key), Auth::XApiKey) => {
-                (HeaderName::from_static("x-api-key"), HeaderValue::try_from(key.expose()))
-            }
-            (Credential::Header { name, value }, _) => {
-                let name = HeaderName::try_from(name.as_ref()).map_err(CallError::internal)?;
-                (name, HeaderValue::try_from(value.expose()))
-            }
-        };
-        // The cause may quote the value, so it is not kept.
-        let mut value = value.map_err(|_| {
-            CallError::internal(format!(
-                "the credential for `{}` is no header value",
-                upstream.name
-            ))
-        })?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-        Ok(())
     }
 
     /// Asks every upstream without declared models which it has, for [`Models::models`]. An
@@ -338,13 +250,6 @@ fn may_differ_elsewhere(code: Code) -> bool {
         | Code::Unauthenticated
         | Code::Forbidden => true,
         Code::InvalidRequest | Code::TooLarge | Code::Cancelled => false,
-    }
-}
-
-/// Sets a header, unless the text can be none.
-fn set(headers: &mut http::HeaderMap, name: &str, value: &str) {
-    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-        headers.insert(name, value);
     }
 }
 

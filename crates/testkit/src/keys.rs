@@ -37,6 +37,7 @@ fn every_kind() -> Vec<KeyRecord> {
     let listed = Scopes {
         models: Some(vec![Pattern::new("openai/*"), Pattern::new("fast")]),
         tools: Some(vec![]),
+        ..Scopes::default()
     };
     let wanted = [
         NewKey::new("ci", "build"),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use doorward_audit::{Chain, Head, Log, LogError, Sealed, SigningKey, verify};
 use doorward_core::{
-    Decision, Event, EventId, Kind, Outcome, PrincipalKind, RequestId, Timestamp, TurnId, Usage,
-    Who,
+    Decision, Event, EventId, Kind, Operation, Outcome, PrincipalKind, RequestId, Timestamp,
+    TurnId, Usage, Who,
 };
 
 /// The record of a plain model call. Equal numbers make equal records; each ten belong to one
@@ -21,6 +21,9 @@ pub fn event(number: u64) -> Event {
         id: EventId::from_bytes(id(1, number)),
         at: Timestamp::from_micros(1_767_225_600_000_000 + i64::try_from(number).unwrap_or(0)),
         kind: Kind::Model {
+            operation: Operation::Complete,
+            billed: None,
+            settled: None,
             model: "openai/gpt-5-mini".into(),
             route: None,
             usage: Some(Usage { input: 1000 + number, output: 250, ..Usage::default() }),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 
-use doorward_core::{CallError, Code, Finish, Frame, ModelEvent, Usage};
+use doorward_core::{
+    Billed, CallError, Citation, Code, Finish, Frame, IssuerState, Media, ModelEvent, Usage,
+};
 
 use crate::{Writer, WriterOptions};
 
@@ -15,6 +17,7 @@ pub(crate) struct Answer {
     pub(crate) model: String,
     pub(crate) created: Option<i64>,
     pub(crate) usage: Option<Usage>,
+    pub(crate) billed: Option<Box<Billed>>,
     pub(crate) choices: BTreeMap<u32, Choice>,
     pub(crate) error: Option<(Code, String)>,
     pub(crate) done: bool,
@@ -26,6 +29,9 @@ pub(crate) struct Answer {
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
     pub(crate) pieces: Vec<Piece>,
+    pub(crate) citations: Vec<Citation>,
+    /// Lists of log probabilities, as JSON text.
+    pub(crate) logprobs: Vec<String>,
     pub(crate) finish: Option<(Finish, String)>,
 }
 
@@ -34,9 +40,10 @@ pub(crate) struct Choice {
 pub(crate) enum Piece {
     Text(String),
     Refusal(String),
-    Reasoning { text: String, signature: Option<String> },
-    Redacted(String),
-    Call { id: String, name: String, arguments: String },
+    Reasoning { text: String, signature: Option<IssuerState> },
+    Redacted(IssuerState),
+    Media(Media),
+    Call { id: String, name: String, arguments: String, state: Option<IssuerState> },
 }
 
 impl Answer {
@@ -70,21 +77,30 @@ impl Answer {
                     _ => pieces.push(Piece::Reasoning { text: text.clone(), signature: None }),
                 }
             }
-            ModelEvent::ReasoningSignature { signature } => {
-                let (pieces, signature) = (self.pieces(0), Some(signature.clone()));
+            ModelEvent::ReasoningSignature { state } => {
+                let (pieces, signature) = (self.pieces(0), Some(state.clone()));
                 match pieces.last_mut() {
                     Some(Piece::Reasoning { signature: last @ None, .. }) => *last = signature,
                     _ => pieces.push(Piece::Reasoning { text: String::new(), signature }),
                 }
             }
-            ModelEvent::RedactedReasoning { data } => {
-                self.pieces(0).push(Piece::Redacted(data.clone()));
+            ModelEvent::RedactedReasoning { state } => {
+                self.pieces(0).push(Piece::Redacted(state.clone()));
             }
-            ModelEvent::ToolStart { call, choice, id, name } => {
-                let (id, name) = (id.clone(), name.clone());
+            ModelEvent::Media { choice, media } => {
+                self.pieces(*choice).push(Piece::Media(media.clone()));
+            }
+            ModelEvent::Citation { choice, citation } => {
+                self.choices.entry(*choice).or_default().citations.push(citation.clone());
+            }
+            ModelEvent::Logprobs { choice, json } => {
+                self.choices.entry(*choice).or_default().logprobs.push(json.clone());
+            }
+            ModelEvent::ToolStart { call, choice, id, name, state } => {
+                let (id, name, state) = (id.clone(), name.clone(), state.clone());
                 let pieces = &mut self.choices.entry(*choice).or_default().pieces;
                 self.calls.insert(*call, (*choice, pieces.len()));
-                pieces.push(Piece::Call { id, name, arguments: String::new() });
+                pieces.push(Piece::Call { id, name, arguments: String::new(), state });
             }
             ModelEvent::ToolDelta { call, json } => {
                 let place = self.calls.get(call);
@@ -97,6 +113,7 @@ impl Answer {
             }
             ModelEvent::ToolEnd { .. } => {}
             ModelEvent::Usage(usage) => self.usage = Some(*usage),
+            ModelEvent::Billed(billed) => self.billed = Some(billed.clone()),
             ModelEvent::Finish { choice, reason, native } => {
                 self.choices.entry(*choice).or_default().finish = Some((*reason, native.clone()));
             }

@@ -172,6 +172,7 @@ impl Call {
                 choice: self.choice,
                 id,
                 name: self.name.clone(),
+                state: None,
             });
             if self.free_text {
                 out.push(ModelEvent::ToolDelta { call, json: r#"{"input":""#.into() });

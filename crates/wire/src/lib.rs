@@ -17,12 +17,12 @@
 //! assert_eq!(call.model, "fast");
 //!
 //! // Same dialect: byte for byte, but for the model's name.
-//! let to = Destination { model: "gpt-5-mini", ask_usage: false };
+//! let to = Destination::new("gpt-5-mini");
 //! let same = OpenAiChat.write_call(&call, &to)?;
 //! assert_eq!(same.body, body.replace("fast", "gpt-5-mini"));
 //!
 //! // Another dialect: rewritten, and what it cannot say is reported.
-//! let to = Destination { model: "claude-haiku-4-5", ask_usage: false };
+//! let to = Destination::new("claude-haiku-4-5");
 //! let other = AnthropicMessages.write_call(&call, &to)?;
 //! assert_eq!(other.dropped[0].path, "seed");
 //!
@@ -40,6 +40,7 @@ mod emit;
 mod error;
 mod json;
 mod openai_chat;
+mod quirks;
 mod splice;
 pub mod sse;
 mod stream;
@@ -47,11 +48,13 @@ mod stream;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use doorward_core::{CallError, DialectId, Frame, Model, ModelCall};
+use doorward_core::{CallError, DialectId, EmbedCall, EmbedReply, Frame, Model, ModelCall};
+use serde_json::value::RawValue;
 
 pub use anthropic::AnthropicMessages;
 pub use error::{ReadError, WriteError, status};
 pub use openai_chat::OpenAiChat;
+pub use quirks::Quirks;
 
 /// The longest whole body a [`Reader`] keeps, in bytes.
 pub const MOST_BODY: usize = 64 * 1024 * 1024;
@@ -71,6 +74,24 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// error: two readers could see two different requests in it.
     fn read_call(&self, body: Bytes) -> Result<ModelCall, ReadError>;
 
+    /// Reads a body whose model and kind of answer stand in the request's address or headers
+    /// (Gemini, AI SDK).
+    ///
+    /// # Errors
+    ///
+    /// As [`read_call`](Dialect::read_call).
+    fn read_addressed(
+        &self,
+        body: Bytes,
+        model: &str,
+        stream: bool,
+    ) -> Result<ModelCall, ReadError> {
+        let mut call = self.read_call(body)?;
+        model.clone_into(&mut call.model);
+        call.stream = stream;
+        Ok(call)
+    }
+
     /// Writes a call for an upstream that speaks this dialect.
     ///
     /// Where [`ModelCall::raw`] is of this dialect the body goes out byte for byte; only the
@@ -85,11 +106,50 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// out would give another answer.
     fn write_call(&self, call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError>;
 
+    /// Whether an answer of this media type comes as a stream.
+    fn is_stream(&self, content_type: Option<&str>) -> bool {
+        content_type.is_none_or(|kind| {
+            kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+        })
+    }
+
     /// A reader for one upstream answer.
-    fn reader(&self, streaming: bool) -> Box<dyn Reader>;
+    fn reader(&self, streaming: bool, quirks: &Quirks) -> Box<dyn Reader>;
+
+    /// What a writer must know of the call it answers. The gateway adds id and time.
+    fn options(&self, call: &ModelCall) -> WriterOptions {
+        WriterOptions {
+            streaming: call.stream,
+            stream_usage: call.stream_usage,
+            model: call.model.clone(),
+            custom_tools: custom_tools(call),
+            tell_cost: call.preferences.tell_cost,
+            ..WriterOptions::default()
+        }
+    }
 
     /// A writer for one answer to a client.
     fn writer(&self, options: WriterOptions) -> Box<dyn Writer>;
+
+    /// The media type of a streamed answer.
+    fn stream_type(&self, _options: &WriterOptions) -> &'static str {
+        "text/event-stream"
+    }
+
+    /// What can be sent at any time between two frames of a stream and means nothing.
+    fn keep_alive(&self, _options: &WriterOptions) -> &'static [u8] {
+        b": keep-alive\n\n"
+    }
+
+    /// Embeddings in this dialect, where it has any.
+    fn embeddings(&self) -> Option<&'static dyn Embeddings> {
+        None
+    }
+
+    /// Token counts in this dialect, where it has any.
+    fn counting(&self) -> Option<&'static dyn Counting> {
+        None
+    }
 
     /// An error in this dialect: HTTP status and JSON body. An upstream's own answer in the same
     /// dialect is given on as it came, unless it is about Doorward's credential.
@@ -106,6 +166,70 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     fn write_model(&self, model: &Model) -> Bytes;
 }
 
+/// Embeddings in one wire format, in both directions.
+pub trait Embeddings: Send + Sync + fmt::Debug {
+    /// Reads a client's request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dialect::read_call`].
+    fn read_call(&self, body: Bytes) -> Result<EmbedCall, ReadError>;
+
+    /// Writes a request for an upstream. `headers` of the call's dialect are the router's part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dialect::write_call`].
+    fn write_call(&self, call: &EmbedCall, to: &Destination<'_>) -> Result<Written, WriteError>;
+
+    /// Reads an upstream's answer. The router fills in route, headers and hold.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    fn read_reply(&self, body: Bytes) -> Result<EmbedReply, ReadError>;
+
+    /// Writes an answer for a client that asked `call`.
+    fn write_reply(&self, call: &Embedded<'_>) -> Bytes;
+}
+
+/// What a client is to be told of its embeddings.
+#[derive(Debug, Clone, Copy)]
+pub struct Embedded<'a> {
+    /// The answer.
+    pub reply: &'a EmbedReply,
+    /// The model, as the client wrote it.
+    pub model: &'a str,
+    /// Whether the client wants base64 of little-endian `f32`.
+    pub base64: bool,
+}
+
+/// Token counts in one wire format, in both directions. The request is read with
+/// [`Dialect::read_call`].
+pub trait Counting: Send + Sync + fmt::Debug {
+    /// Writes the request for an upstream.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dialect::write_call`].
+    fn write_call(&self, call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError>;
+
+    /// Reads an upstream's answer: tokens.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    fn read_count(&self, body: &[u8]) -> Result<u64, ReadError>;
+
+    /// Writes an answer for a client.
+    fn write_count(&self, tokens: u64) -> Bytes;
+}
+
+/// The names of the call's free-form tools.
+fn custom_tools(call: &ModelCall) -> Vec<String> {
+    call.tools.iter().filter(|tool| tool.custom).map(|tool| tool.name.clone()).collect()
+}
+
 /// Where a call goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'a> {
@@ -116,6 +240,15 @@ pub struct Destination<'a> {
     /// sets it where [`ModelCall::ask_usage`] says so and the upstream understands it. The client's [`WriterOptions::strip_usage`] takes it out
     /// again.
     pub ask_usage: bool,
+    /// What that upstream does otherwise.
+    pub quirks: &'a Quirks,
+}
+
+impl<'a> Destination<'a> {
+    /// The model there, without differences.
+    pub fn new(model: &'a str) -> Self {
+        Self { model, ask_usage: false, quirks: &quirks::NONE }
+    }
 }
 
 /// A request body, and what it could not carry.
@@ -173,6 +306,14 @@ pub struct WriterOptions {
     pub id: String,
     /// Unix seconds to tell where the upstream tells none.
     pub created: i64,
+    /// The free-form tools that the client declared: calls of these are told as such.
+    pub custom_tools: Vec<String>,
+    /// Fields of the request that the answer repeats (Responses), as JSON text.
+    pub echo: Vec<(String, Box<RawValue>)>,
+    /// Whether a stream is a JSON array instead of events (Gemini without `alt=sse`).
+    pub array: bool,
+    /// Whether the client wants to be told what the call cost (`usage.cost`).
+    pub tell_cost: bool,
 }
 
 /// Turns frames into a client's bytes.

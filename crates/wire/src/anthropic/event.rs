@@ -135,6 +135,7 @@ impl UsageIn {
             cache_read,
             cache_write,
             reasoning: count(self.output_tokens_details.and_then(|it| it.thinking_tokens)),
+            ..Usage::default()
         })
     }
 }

@@ -185,6 +185,7 @@ fn part<'a, P>(
             id: needed("id", block.id)?,
             name: needed("name", block.name)?,
             arguments: arguments(source, block.input.ok_or_else(|| missing("input"))?)?,
+            ..ToolUse::default()
         }),
         "tool_result" if within == Within::Message => {
             let content = block.content.unwrap_or_default().parts(nested)?;

@@ -18,7 +18,8 @@ use serde_json::value::RawValue;
 use crate::emit::{self, Object};
 use crate::error;
 use crate::{
-    Destination, Dialect, ReadError, Reader, WriteError, Writer, WriterOptions, Written, status,
+    Destination, Dialect, Quirks, ReadError, Reader, WriteError, Writer, WriterOptions, Written,
+    status,
 };
 
 /// Anthropic Messages, as of `anthropic-version` `2023-06-01` and `2026-10-21`.
@@ -51,7 +52,7 @@ impl Dialect for AnthropicMessages {
         compose::write(call, to)
     }
 
-    fn reader(&self, streaming: bool) -> Box<dyn Reader> {
+    fn reader(&self, streaming: bool, _quirks: &Quirks) -> Box<dyn Reader> {
         reader::new(streaming)
     }
 

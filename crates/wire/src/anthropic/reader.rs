@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use doorward_core::ModelEvent;
+use doorward_core::{DialectId, IssuerState, ModelEvent};
 use serde_json::value::RawValue;
 
 use super::event::{BlockIn, DeltaIn, EventIn, Kind, Kinds, MessageIn, UsageIn};
@@ -214,11 +214,13 @@ impl Messages {
                 let thought = given(block.thinking);
                 out.extend(thought.map(|text| ModelEvent::Reasoning { choice: 0, text }));
                 let signature = given(block.signature);
-                out.extend(signature.map(|signature| ModelEvent::ReasoningSignature { signature }));
+                out.extend(
+                    signature.map(|data| ModelEvent::ReasoningSignature { state: issued(data) }),
+                );
             }
             "redacted_thinking" => {
                 let data = block.data.unwrap_or_default().into_string();
-                out.push(ModelEvent::RedactedReasoning { data });
+                out.push(ModelEvent::RedactedReasoning { state: issued(data) });
             }
             "tool_use" => {
                 let number = self.calls;
@@ -228,7 +230,7 @@ impl Messages {
                     id => id.into_owned(),
                 };
                 let name = block.name.0.into_owned();
-                out.push(ModelEvent::ToolStart { call: number, choice: 0, id, name });
+                out.push(ModelEvent::ToolStart { call: number, choice: 0, id, name, state: None });
                 let input = block.input.map(RawValue::get).filter(|input| *input != "null");
                 let input = input.unwrap_or_default().to_owned();
                 state = Block::Call(Call { number, input, filled: false });
@@ -252,8 +254,8 @@ impl Messages {
                 out.push(ModelEvent::Reasoning { choice: 0, text: text(delta.thinking) });
             }
             "signature_delta" => {
-                let signature = text(delta.signature);
-                out.push(ModelEvent::ReasoningSignature { signature });
+                let state = issued(text(delta.signature));
+                out.push(ModelEvent::ReasoningSignature { state });
             }
             "input_json_delta" => {
                 let json = text(delta.partial_json);
@@ -305,4 +307,9 @@ impl Messages {
         let reason = finish_of(native, self.calls > 0);
         out.push(ModelEvent::Finish { choice: 0, reason, native: native.to_owned() });
     }
+}
+
+/// State of Anthropic's own.
+fn issued(data: String) -> IssuerState {
+    IssuerState { issuer: DialectId::ANTHROPIC_MESSAGES, data }
 }

@@ -73,6 +73,7 @@ fn read_with<'a>(
         ask_usage: false,
         extra,
         raw: Some(RawCall { dialect: ID, model: span, body: body.clone(), headers: Vec::new() }),
+        ..ModelCall::default()
     })
 }
 
@@ -218,6 +219,7 @@ fn read_tool<'a>(source: Source<'a>, tool: ToolIn<'a>, way: Way<'a>) -> Result<T
         strict: tool.strict,
         cache_control: source.keep_any(tool.cache_control)?,
         opaque,
+        custom: false,
         hidden: false,
     })
 }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use doorward_core::{CallError, Finish, Frame, ModelEvent, Usage};
 
 use super::blocks::{self, Blocks, Place, Step};
-use super::{finish_word, input_of, write_error, write_usage};
+use super::{ID, finish_word, input_of, write_error, write_usage};
 use crate::answer::{Answer, Bodies, Collected, Piece, cut, told};
 use crate::emit::{self, Object};
 use crate::stream::Tail;
@@ -178,20 +178,23 @@ impl Streaming {
                 let index = self.block(Kind::Thinking, out);
                 delta(index, out, "thinking_delta", |delta| delta.str("thinking", text));
             }
-            ModelEvent::ReasoningSignature { signature } => {
+            ModelEvent::ReasoningSignature { state } => {
                 let index = self.block(Kind::Thinking, out);
-                delta(index, out, "signature_delta", |delta| delta.str("signature", signature));
+                let carried = state.carried_by(ID);
+                delta(index, out, "signature_delta", |delta| delta.str("signature", &carried));
                 self.close(out);
             }
-            ModelEvent::RedactedReasoning { data } => {
+            ModelEvent::RedactedReasoning { state } => {
                 let index = self.begin(out);
                 begin(index, out, |block| {
                     block.str("type", "redacted_thinking");
-                    block.str("data", data);
+                    block.str("data", &state.carried_by(ID));
                 });
                 blocks::stop(index, out);
             }
-            ModelEvent::ToolStart { call, choice: 0, id, name } => self.call(*call, id, name, out),
+            ModelEvent::ToolStart { call, choice: 0, id, name, .. } => {
+                self.call(*call, id, name, out)
+            }
             ModelEvent::ToolDelta { call, json } => {
                 if let Some(Open { index, kind }) = self.open
                     && kind == Kind::Call(*call)
@@ -219,6 +222,10 @@ impl Streaming {
             | ModelEvent::Refusal { .. }
             | ModelEvent::Reasoning { .. }
             | ModelEvent::ToolStart { .. }
+            | ModelEvent::Media { .. }
+            | ModelEvent::Citation { .. }
+            | ModelEvent::Logprobs { .. }
+            | ModelEvent::Billed(_)
             | ModelEvent::Finish { .. } => {}
         }
     }
@@ -394,13 +401,15 @@ fn write_piece(block: &mut Object<'_>, piece: &Piece) {
         Piece::Reasoning { text, signature } => {
             block.str("type", "thinking");
             block.str("thinking", text);
-            block.str("signature", signature.as_deref().unwrap_or_default());
+            let carried = signature.as_ref().map(|state| state.carried_by(ID));
+            block.str("signature", &carried.unwrap_or_default());
         }
-        Piece::Redacted(data) => {
+        Piece::Media(_) => {}
+        Piece::Redacted(state) => {
             block.str("type", "redacted_thinking");
-            block.str("data", data);
+            block.str("data", &state.carried_by(ID));
         }
-        Piece::Call { id, name, arguments } => {
+        Piece::Call { id, name, arguments, .. } => {
             let (input, _): (Cow<'_, str>, bool) = input_of(arguments);
             block.str("type", "tool_use");
             block.str("id", id);

@@ -210,6 +210,7 @@ impl UsageIn {
             cache_read: count(cached.or(self.prompt_cache_hit_tokens)),
             cache_write: count(prompt.and_then(|details| details.cache_write_tokens)),
             reasoning,
+            ..Usage::default()
         })
     }
 }

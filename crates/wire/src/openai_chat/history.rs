@@ -183,7 +183,7 @@ fn read_assistant<'a, P>(
             }
         };
         let (id, name) = (call.id.into_string(), name.into_string());
-        parts.push(Body::ToolUse(ToolUse { id, name, arguments }).into());
+        parts.push(Body::ToolUse(ToolUse { id, name, arguments, ..ToolUse::default() }).into());
     }
     Ok(Message { role: Role::Assistant, parts, name: message.name.map(Text::into_string) })
 }

@@ -13,7 +13,8 @@ use doorward_core::{CallError, Code, DialectId, Finish, Model, ModelCall};
 use crate::emit::{self, Object};
 use crate::error;
 use crate::{
-    Destination, Dialect, ReadError, Reader, WriteError, Writer, WriterOptions, Written, status,
+    Destination, Dialect, Quirks, ReadError, Reader, WriteError, Writer, WriterOptions, Written,
+    status,
 };
 
 /// `OpenAI` Chat Completions.
@@ -46,7 +47,7 @@ impl Dialect for OpenAiChat {
         compose::write(call, to)
     }
 
-    fn reader(&self, streaming: bool) -> Box<dyn Reader> {
+    fn reader(&self, streaming: bool, _quirks: &Quirks) -> Box<dyn Reader> {
         reader::new(streaming)
     }
 

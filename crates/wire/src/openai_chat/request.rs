@@ -84,6 +84,7 @@ fn read_with<'a>(
         ask_usage: false,
         extra,
         raw: Some(RawCall { dialect: ID, model: span, body: body.clone(), headers: Vec::new() }),
+        ..ModelCall::default()
     })
 }
 
@@ -120,6 +121,7 @@ fn read_params<'a>(
         reasoning_effort: members.read::<Text<'_>>("reasoning_effort")?.map(Text::into_string),
         thinking_budget: None,
         user: members.read::<Text<'_>>("user")?.map(Text::into_string),
+        ..Params::default()
     })
 }
 
@@ -211,10 +213,12 @@ fn read_tool<'a>(source: Source<'a>, tool: ToolIn<'a>, way: Way<'a>) -> Result<T
             strict: function.strict,
             cache_control: source.keep_any(tool.cache_control)?,
             opaque: None,
+            custom: false,
             hidden: false,
         });
     }
     Ok(ToolDef {
+        custom: tool.custom.is_some(),
         name: tool.custom.map_or(kind, |custom| custom.name).into_string(),
         description: None,
         schema: None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
-use doorward_core::{CallError, Finish, Frame, ModelEvent, Usage};
+use doorward_core::{CallError, Finish, Frame, IssuerState, ModelEvent, Usage};
 
 use super::chunk::{Bare, Indexes};
 use super::{finish_word, write_error};
@@ -193,22 +193,22 @@ impl Streaming {
                 self.thought.push_str(text);
                 self.delta(*choice, out, |delta| delta.str("reasoning_content", text));
             }
-            ModelEvent::ReasoningSignature { signature } => {
+            ModelEvent::ReasoningSignature { state } => {
                 let thought = std::mem::take(&mut self.thought);
                 self.delta(0, out, |delta| {
                     delta.array("reasoning_details", |list| {
-                        list.object(|item| signed(item, &thought, Some(signature)));
+                        list.object(|item| signed(item, &thought, Some(state)));
                     });
                 });
             }
-            ModelEvent::RedactedReasoning { data } => {
+            ModelEvent::RedactedReasoning { state } => {
                 self.delta(0, out, |delta| {
                     delta.array("reasoning_details", |list| {
-                        list.object(|item| redacted(item, data));
+                        list.object(|item| redacted(item, state));
                     });
                 });
             }
-            ModelEvent::ToolStart { call, choice, id, name } => {
+            ModelEvent::ToolStart { call, choice, id, name, .. } => {
                 let index = self.index(*call, *choice);
                 self.call(*choice, index, out, |item| {
                     item.str("id", id);
@@ -235,6 +235,10 @@ impl Streaming {
                 self.error(&CallError::new(*code, message.clone()), out);
             }
             ModelEvent::Done => self.done(out),
+            ModelEvent::Media { .. }
+            | ModelEvent::Citation { .. }
+            | ModelEvent::Logprobs { .. }
+            | ModelEvent::Billed(_) => {}
         }
     }
 
@@ -335,16 +339,16 @@ fn indexes(raw: &Bytes) -> Vec<u64> {
 }
 
 /// A thought with its signature, as `OpenRouter` writes it.
-fn signed(item: &mut Object<'_>, text: &str, signature: Option<&str>) {
+fn signed(item: &mut Object<'_>, text: &str, state: Option<&IssuerState>) {
     item.str("type", "reasoning.text");
     item.str("text", text);
-    item.opt_str("signature", signature);
+    item.opt_str("signature", state.map(|state| state.data.as_str()));
     item.str("format", "anthropic-claude-v1");
 }
 
-fn redacted(item: &mut Object<'_>, data: &str) {
+fn redacted(item: &mut Object<'_>, state: &IssuerState) {
     item.str("type", "reasoning.encrypted");
-    item.str("data", data);
+    item.str("data", &state.data);
     item.str("format", "anthropic-claude-v1");
 }
 
@@ -407,6 +411,7 @@ fn write_message(message: &mut Object<'_>, choice: &Choice) {
             }
             Piece::Redacted(_) => state = true,
             Piece::Call { .. } => calls = true,
+            Piece::Media(_) => {}
         }
     }
     message.str("role", "assistant");
@@ -427,7 +432,7 @@ fn write_message(message: &mut Object<'_>, choice: &Choice) {
             for piece in &choice.pieces {
                 match piece {
                     Piece::Reasoning { text, signature } => {
-                        list.object(|item| signed(item, text, signature.as_deref()));
+                        list.object(|item| signed(item, text, signature.as_ref()));
                     }
                     Piece::Redacted(data) => list.object(|item| redacted(item, data)),
                     _ => {}
@@ -438,7 +443,7 @@ fn write_message(message: &mut Object<'_>, choice: &Choice) {
     if calls {
         message.array("tool_calls", |list| {
             for piece in &choice.pieces {
-                if let Piece::Call { id, name, arguments } = piece {
+                if let Piece::Call { id, name, arguments, .. } = piece {
                     list.object(|item| {
                         item.str("id", id);
                         item.str("type", "function");

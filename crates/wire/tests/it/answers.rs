@@ -4,9 +4,7 @@ use bytes::BytesMut;
 use doorward_core::Frame;
 use doorward_wire::{Dialect, ReadError, WriterOptions};
 
-use crate::cases::{all, lines, read_answer, speak};
-
-const BOTH: [&str; 2] = ["openai-chat", "anthropic-messages"];
+use crate::cases::{all, lines, read_answer, speak, spoken};
 
 fn options(streaming: bool, same_dialect: bool) -> WriterOptions {
     WriterOptions {
@@ -17,6 +15,7 @@ fn options(streaming: bool, same_dialect: bool) -> WriterOptions {
         model: "told/model".to_owned(),
         id: "told-id".to_owned(),
         created: 1_700_000_000,
+        ..WriterOptions::default()
     }
 }
 
@@ -53,7 +52,7 @@ fn every_answer_is_read_and_written_as_its_case_says() {
         if let Err(error) = &end {
             actual.push(("fails".to_owned(), format!("{error}\n")));
         }
-        for name in BOTH {
+        for name in spoken() {
             let same = name == words[0];
             let out = write(speak(name), options(streaming, same), &frames, &end);
             if same && end.is_ok() {

@@ -7,9 +7,7 @@ use doorward_core::Message;
 use doorward_wire::Destination;
 use serde_json::Value;
 
-use crate::cases::{all, speak};
-
-const BOTH: [&str; 2] = ["openai-chat", "anthropic-messages"];
+use crate::cases::{all, speak, spoken};
 
 #[test]
 fn every_call_is_written_as_its_case_says() {
@@ -20,8 +18,8 @@ fn every_call_is_written_as_its_case_says() {
         match speak(words[0]).read_call(body.clone()) {
             Err(error) => actual.push(("refused".to_owned(), format!("{error}\n"))),
             Ok(call) => {
-                for name in BOTH {
-                    let to = Destination { model: "there/model", ask_usage: false };
+                for name in spoken() {
+                    let to = Destination::new("there/model");
                     let written = match speak(name).write_call(&call, &to) {
                         Ok(written) => written,
                         Err(error) => {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use doorward_core::{DialectId, Frame, ModelEvent};
-use doorward_wire::{Dialect, ReadError, dialect};
+use doorward_core::{DialectId, Frame, ModelEvent, Usage};
+use doorward_wire::{Dialect, Quirks, ReadError, dialect};
 
 /// One case file.
 pub(crate) struct Case {
@@ -26,11 +26,16 @@ impl Case {
         (words, text)
     }
 
-    /// Fails unless every section after the first is as `actual` says, and none is missing.
+    /// Fails unless every section after the first is as `actual` says, and none is missing. With
+    /// `BLESS` in the environment the file is written anew instead, to be read as a diff.
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
     pub(crate) fn check(&self, actual: &[(String, String)]) {
         let mut text = format!("=== {}\n{}", self.sections[0].0, self.sections[0].1);
         for (title, section) in actual {
             write!(text, "=== {title}\n{section}").unwrap();
+        }
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&self.path, &text).unwrap();
         }
         let expected = std::fs::read_to_string(&self.path).unwrap();
         assert!(text == expected, "{} is not\n{text}", self.path.display());
@@ -61,12 +66,12 @@ fn read(path: PathBuf) -> Case {
 
 /// A dialect by its name.
 pub(crate) fn speak(name: &str) -> &'static dyn Dialect {
-    let id = match name {
-        "openai-chat" => DialectId::OPENAI_CHAT,
-        "anthropic-messages" => DialectId::ANTHROPIC_MESSAGES,
-        other => panic!("no dialect {other}"),
-    };
-    dialect(id).unwrap()
+    DialectId::named(name).and_then(dialect).unwrap_or_else(|| panic!("no dialect {name}"))
+}
+
+/// Every dialect's name.
+pub(crate) fn spoken() -> impl Iterator<Item = &'static str> {
+    DialectId::ALL.into_iter().filter(|id| dialect(*id).is_some()).map(DialectId::as_str)
 }
 
 /// Reads an answer cut into pieces of `size` bytes.
@@ -76,7 +81,7 @@ pub(crate) fn read_answer(
     bytes: &[u8],
     size: usize,
 ) -> (Vec<Frame>, Result<(), ReadError>) {
-    let (mut reader, mut frames) = (dialect.reader(streaming), Vec::new());
+    let (mut reader, mut frames) = (dialect.reader(streaming, &Quirks::none()), Vec::new());
     for piece in bytes.chunks(size.max(1)) {
         if let Err(error) = reader.push(Bytes::copy_from_slice(piece), &mut frames) {
             return (frames, Err(error));
@@ -101,24 +106,37 @@ pub(crate) fn lines(frames: &[Frame]) -> String {
 fn line(event: &ModelEvent) -> String {
     match event {
         ModelEvent::Start { id, model, created, usage } => {
-            let usage = usage.map(|usage| format!(" {usage:?}")).unwrap_or_default();
+            let usage = usage.map(|usage| format!(" {}", counted(&usage))).unwrap_or_default();
             format!("start {id:?} {model:?} {created:?}{usage}")
         }
         ModelEvent::Text { choice, text } => format!("text {choice} {text:?}"),
         ModelEvent::Refusal { choice, text } => format!("refusal {choice} {text:?}"),
         ModelEvent::Reasoning { choice, text } => format!("reasoning {choice} {text:?}"),
-        ModelEvent::ReasoningSignature { signature } => format!("signature {signature:?}"),
-        ModelEvent::RedactedReasoning { data } => format!("redacted {data:?}"),
-        ModelEvent::ToolStart { call, choice, id, name } => {
-            format!("call {call} of {choice} {id:?} {name:?}")
+        ModelEvent::ReasoningSignature { state } => {
+            format!("signature {:?} {:?}", state.issuer, state.data)
+        }
+        ModelEvent::RedactedReasoning { state } => {
+            format!("redacted {:?} {:?}", state.issuer, state.data)
+        }
+        ModelEvent::Media { choice, media } => format!("media {choice} {media:?}"),
+        ModelEvent::Citation { choice, citation } => format!("citation {choice} {citation:?}"),
+        ModelEvent::Logprobs { choice, json } => format!("logprobs {choice} {json}"),
+        ModelEvent::Billed(billed) => format!("{billed:?}"),
+        ModelEvent::ToolStart { call, choice, id, name, state } => {
+            let state = state.as_ref().map(|state| format!(" {:?} {:?}", state.issuer, state.data));
+            format!("call {call} of {choice} {id:?} {name:?}{}", state.unwrap_or_default())
         }
         ModelEvent::ToolDelta { call, json } => format!("args {call} {json:?}"),
         ModelEvent::ToolEnd { call } => format!("end {call}"),
-        ModelEvent::Usage(usage) => format!("{usage:?}"),
+        ModelEvent::Usage(usage) => format!("usage {}", counted(usage)),
         ModelEvent::Finish { choice, reason, native } => {
             format!("finish {choice} {reason:?} {native:?}")
         }
         ModelEvent::Error { code, message } => format!("error {code:?} {message:?}"),
         ModelEvent::Done => "done".to_owned(),
     }
+}
+
+fn counted(usage: &Usage) -> String {
+    serde_json::to_string(usage).unwrap()
 }

@@ -25,7 +25,13 @@ fn replaced(frames: &[Frame], which: u32) -> Vec<Frame> {
             match event {
                 ModelEvent::ToolStart { call, choice, id, .. } if *call == which => {
                     let (call, choice, id) = (*call, *choice, id.clone());
-                    events.push(ModelEvent::ToolStart { call, choice, id, name: "denied".into() });
+                    events.push(ModelEvent::ToolStart {
+                        call,
+                        choice,
+                        id,
+                        name: "denied".into(),
+                        state: None,
+                    });
                     events.push(ModelEvent::ToolDelta { call, json: "{\"why\":1}".into() });
                     events.push(ModelEvent::ToolEnd { call });
                 }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use doorward_core::{DialectId, Frame, ModelEvent};
-use doorward_wire::{Destination, Dialect, ReadError, WriterOptions, dialect};
+use doorward_wire::{Destination, Dialect, Quirks, ReadError, WriterOptions, dialect};
 use proptest::prelude::*;
 
 use crate::cases::{all, read_answer};
@@ -19,7 +19,7 @@ fn try_all(bytes: &[u8]) {
                     for tool in &mut call.tools {
                         tool.hidden = hide;
                     }
-                    let to_model = Destination { model: "m\"\\", ask_usage: true };
+                    let to_model = Destination { ask_usage: true, ..Destination::new("m\"\\") };
                     if let Ok(written) = to.write_call(&call, &to_model) {
                         let value = serde_json::from_slice::<serde_json::Value>(&written.body);
                         assert!(value.is_ok(), "from {from:?} to {to:?}");
@@ -90,7 +90,7 @@ fn too_many_fields_are_refused() {
 #[test]
 fn a_whole_answer_beyond_the_limit_is_refused() {
     for dialect in both() {
-        let (mut reader, mut frames) = (dialect.reader(false), Vec::new());
+        let (mut reader, mut frames) = (dialect.reader(false, &Quirks::none()), Vec::new());
         let piece = Bytes::from(vec![b' '; 1 << 20]);
         let result = (0..65).try_for_each(|_| reader.push(piece.clone(), &mut frames));
         assert!(matches!(result, Err(ReadError::TooLarge { .. })));
@@ -100,7 +100,7 @@ fn a_whole_answer_beyond_the_limit_is_refused() {
 #[test]
 fn a_failed_reader_reads_no_more() {
     for dialect in both() {
-        let (mut reader, mut frames) = (dialect.reader(true), Vec::new());
+        let (mut reader, mut frames) = (dialect.reader(true, &Quirks::none()), Vec::new());
         let first = reader.push(Bytes::from_static(b"data: {broken\n\n"), &mut frames);
         assert!(first.is_err());
         let good = Bytes::from_static(b"data: {\"choices\":[]}\n\n");

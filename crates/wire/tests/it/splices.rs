@@ -16,7 +16,8 @@ fn hide(mut call: ModelCall, names: &[&str]) -> ModelCall {
 }
 
 fn written(dialect: &dyn Dialect, call: &ModelCall, model: &str, ask_usage: bool) -> String {
-    let written = dialect.write_call(call, &Destination { model, ask_usage }).unwrap();
+    let written =
+        dialect.write_call(call, &Destination { ask_usage, ..Destination::new(model) }).unwrap();
     assert_eq!(written.dropped, [], "the same dialect carries everything");
     String::from_utf8(written.body.to_vec()).unwrap()
 }
@@ -25,7 +26,7 @@ fn written(dialect: &dyn Dialect, call: &ModelCall, model: &str, ask_usage: bool
 fn the_same_model_is_no_copy_at_all() {
     let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
     let call = OpenAiChat.read_call(body.clone()).unwrap();
-    let to = Destination { model: "m", ask_usage: false };
+    let to = Destination::new("m");
     assert_eq!(OpenAiChat.write_call(&call, &to).unwrap().body.as_ptr(), body.as_ptr());
 }
 
@@ -131,7 +132,7 @@ fn a_choice_that_names_a_hidden_tool_becomes_free() {
 fn hidden_tools_do_not_cross_either() {
     let body = TOOLS.replace("CHOICE", r#"{"type":"function","function":{"name":"b"}}"#);
     let call = hide(read(&OpenAiChat, &body), &["b"]);
-    let to = Destination { model: "m", ask_usage: false };
+    let to = Destination::new("m");
     let out = AnthropicMessages.write_call(&call, &to).unwrap().body;
     let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
     let names: Vec<_> =
@@ -171,6 +172,6 @@ fn a_changed_call_is_written_anew_with_what_only_its_dialect_knows() {
 fn a_span_that_is_not_the_models_name_is_refused() {
     let mut call = read(&OpenAiChat, r#"{"model":"m","messages":[]}"#);
     call.raw.as_mut().unwrap().model = 900..903;
-    let to = Destination { model: "x", ask_usage: false };
+    let to = Destination::new("x");
     assert!(OpenAiChat.write_call(&call, &to).is_err());
 }

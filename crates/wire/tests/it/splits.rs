@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use doorward_core::Frame;
 use doorward_wire::sse::{Event, Splitter};
-use doorward_wire::{Dialect, ReadError};
+use doorward_wire::{Dialect, Quirks, ReadError};
 use proptest::prelude::*;
 
 use crate::cases::{all, lines, speak};
@@ -25,7 +25,7 @@ fn events(pieces: &[Bytes]) -> Vec<Event> {
 }
 
 fn frames(dialect: &dyn Dialect, pieces: &[Bytes]) -> (Vec<Frame>, Result<(), ReadError>) {
-    let (mut reader, mut frames) = (dialect.reader(true), Vec::new());
+    let (mut reader, mut frames) = (dialect.reader(true, &Quirks::none()), Vec::new());
     for piece in pieces {
         if let Err(error) = reader.push(piece.clone(), &mut frames) {
             return (frames, Err(error));
