@@ -65,6 +65,18 @@ pub enum Credential {
         /// Its value.
         value: Secret,
     },
+    /// Keys that requests are signed with (AWS Signature Version 4).
+    Aws {
+        /// The access key's public id.
+        access_key_id: Arc<str>,
+        /// The secret access key.
+        secret_access_key: Secret,
+        /// The session token, for temporary keys. Never taken from elsewhere when unset.
+        session_token: Option<Secret>,
+    },
+    /// A Google service account's key file, as JSON text: access tokens are got with it
+    /// (RFC 7523).
+    ServiceAccount(Secret),
 }
 
 /// Finds the credential to show upstream on a principal's behalf.
@@ -79,4 +91,23 @@ pub trait Credentials: Send + Sync {
         cx: &'a Cx,
         audience: Audience<'a>,
     ) -> BoxFuture<'a, Result<Option<Credential>, CallError>>;
+
+    /// How many credentials there are to choose from.
+    fn choices(&self, _cx: &Cx, _audience: Audience<'_>) -> usize {
+        1
+    }
+
+    /// The credential at this place among the [`choices`](Credentials::choices), from 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`credential`](Credentials::credential).
+    fn choice<'a>(
+        &'a self,
+        cx: &'a Cx,
+        audience: Audience<'a>,
+        _place: usize,
+    ) -> BoxFuture<'a, Result<Option<Credential>, CallError>> {
+        self.credential(cx, audience)
+    }
 }

@@ -90,6 +90,10 @@ impl Router {
             (Credential::Key(key), Auth::XApiKey) => {
                 (HeaderName::from_static("x-api-key"), HeaderValue::try_from(key.expose()))
             }
+            (Credential::Aws { .. } | Credential::ServiceAccount(_), _) => {
+                let public = format!("upstream `{}` cannot use this credential", upstream.name);
+                return Err(CallError::internal(public));
+            }
             (Credential::Header { name, value }, _) => {
                 let name = HeaderName::try_from(name.as_ref()).map_err(CallError::internal)?;
                 (name, HeaderValue::try_from(value.expose()))
