@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use doorward_audit::{Step, Story};
-use doorward_core::{DecidedCall, Event, Kind, Label, Outcome, PrincipalKind, Who};
+use doorward_core::{
+    DecidedCall, Event, Kind, Label, Operation, Outcome, PrincipalKind, Route, Settled, Usage, Who,
+};
 
 use crate::time;
 
@@ -100,12 +102,11 @@ fn name(who: &Who) -> String {
 fn tell_step(number: usize, step: &Step, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     let event = &step.event;
     let what = match &event.kind {
-        Kind::Model { model, route, .. } => match route {
-            Some(route) if route.target != *model => {
-                format!("model {} → {}", printable(model), printable(&route.target))
-            }
-            _ => format!("model {}", printable(model)),
-        },
+        Kind::Model { operation, model, route, .. } => asked(*operation, model, route.as_deref()),
+        Kind::Relay { method, path, upstream, .. } => {
+            let to = upstream.as_deref().map(|to| format!(" → {}", printable(to)));
+            format!("relay {} {}{}", printable(method), printable(path), to.unwrap_or_default())
+        }
         Kind::Tool { tool, .. } => format!("tool  {}", printable(tool.as_str())),
         Kind::Admin { action, object } => {
             format!("admin {} {}", printable(action), printable(object))
@@ -119,6 +120,54 @@ fn tell_step(number: usize, step: &Step, paint: Paint, out: &mut dyn Write) -> i
         paint.faint(&format!("{took} #{}", step.last)),
     )?;
     explain(step, paint, out)
+}
+
+fn asked(operation: Operation, model: &str, route: Option<&Route>) -> String {
+    let word = match operation {
+        Operation::Complete => "model",
+        Operation::Embed => "embed",
+        Operation::Count => "count",
+    };
+    let model = printable(model);
+    match route {
+        Some(route) if route.cached => format!("{word} {model} (from the cache)"),
+        Some(route) if !route.target.is_empty() && printable(&route.target) != model => {
+            format!("{word} {model} → {}", printable(&route.target))
+        }
+        _ => format!("{word} {model}"),
+    }
+}
+
+/// Where else the call could have gone, and what became of that.
+fn routed(route: &Route, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(strategy) = &route.strategy {
+        writeln!(out, "       {}", paint.faint(&printable(strategy)))?;
+    }
+    for attempt in &route.tried {
+        let status = attempt.status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+        let billed = if attempt.maybe_billed { ", may be charged" } else { "" };
+        let (target, code) = (printable(&attempt.target), attempt.code.as_str());
+        writeln!(out, "       tried {target}: {code}{status}{billed}")?;
+    }
+    for excluded in &route.excluded {
+        let (target, reason) = (printable(&excluded.target), printable(&excluded.reason));
+        writeln!(out, "       left out {target}: {reason}")?;
+    }
+    Ok(())
+}
+
+/// Tokens and money.
+fn spent(usage: Option<&Usage>, settled: Option<&Settled>) -> Option<String> {
+    let tokens = usage.map(|usage| format!("{} tokens in, {} out", usage.input, usage.output));
+    let cost = settled.and_then(|settled| {
+        let nanos = settled.cost_nanos?;
+        let most = if settled.estimated { "at most " } else { "" };
+        Some(format!("{most}${}.{:06}", nanos / 1_000_000_000, nanos % 1_000_000_000 / 1_000))
+    });
+    match (tokens, cost) {
+        (Some(tokens), Some(cost)) => Some(format!("{tokens}, {cost}")),
+        (tokens, cost) => tokens.or(cost),
+    }
 }
 
 fn ending(event: &Event, finished: bool, paint: Paint) -> String {
@@ -142,10 +191,12 @@ fn explain(step: &Step, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "       context {}", labelled(label, paint))?;
     }
     match &event.kind {
-        Kind::Model { usage, hidden, calls, .. } => {
-            if let Some(usage) = usage {
-                let tokens = format!("{} tokens in, {} out", usage.input, usage.output);
-                writeln!(out, "       {}", paint.faint(&tokens))?;
+        Kind::Model { route, usage, settled, hidden, calls, .. } => {
+            if let Some(route) = route {
+                routed(route, paint, out)?;
+            }
+            if let Some(spent) = spent(usage.as_ref(), settled.as_ref()) {
+                writeln!(out, "       {}", paint.faint(&spent))?;
             }
             if !hidden.is_empty() {
                 let hidden: Vec<String> = hidden.iter().map(|tool| printable(tool)).collect();
@@ -164,7 +215,7 @@ fn explain(step: &Step, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
                 writeln!(out, "       result {}", labelled(label, paint))?;
             }
         }
-        Kind::Admin { .. } => {}
+        Kind::Relay { .. } | Kind::Admin { .. } => {}
     }
     let (rule, reason) = (&event.decision.rule, &event.decision.reason);
     if event.decision.is_allowed() && would_be(rule).is_none() {

@@ -241,6 +241,8 @@ pub struct ModelReply {
     pub route: Arc<Route>,
     /// Upstream headers that a client of the same dialect expects (rate limits, request ids).
     pub headers: Vec<(String, String)>,
+    /// Whether the stream was asked for usage that the client did not ask for.
+    pub usage_asked: bool,
     /// Room that was reserved for the attempt that answered. Whoever drives the frames settles it.
     pub hold: Option<Box<dyn Reservation>>,
     /// The answer. Dropping it cancels the upstream exchange.

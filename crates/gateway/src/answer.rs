@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use doorward_core::{BoxStream, CallError, Code, Flow, Frame, Kind, ModelEvent, Usage, Watch};
+use doorward_core::{
+    Billed, BoxStream, CallError, Code, Flow, Frame, Kind, ModelEvent, Usage, Watch,
+};
 use futures_util::{StreamExt, stream};
 
 use crate::around::Around;
@@ -15,6 +17,10 @@ pub(crate) struct Answer {
     ready: VecDeque<Frame>,
     /// The provider reported an error within the answer.
     fault: Option<Code>,
+    /// Whether the client wants to be told what the call cost.
+    tell_cost: bool,
+    /// Bytes of text, thought and arguments that came: at most so many tokens.
+    came: u64,
     ended: bool,
 }
 
@@ -23,8 +29,18 @@ impl Answer {
         around: Around,
         watch: Box<dyn Watch>,
         frames: BoxStream<'static, Result<Frame, CallError>>,
+        tell_cost: bool,
     ) -> Self {
-        Self { around, watch, frames, ready: VecDeque::new(), fault: None, ended: false }
+        Self {
+            around,
+            watch,
+            frames,
+            ready: VecDeque::new(),
+            fault: None,
+            tell_cost,
+            came: 0,
+            ended: false,
+        }
     }
 
     /// The frames that may go on. Dropping the stream cancels the upstream exchange and records
@@ -58,8 +74,11 @@ impl Answer {
 
     /// Passes a frame through the guard. The record is made when the protocol's own end is seen,
     /// before the client sees it: a client that leaves then has not cancelled anything.
-    async fn take(&mut self, frame: Frame) -> Result<(), CallError> {
+    async fn take(&mut self, mut frame: Frame) -> Result<(), CallError> {
         let last = self.note(&frame);
+        if self.tell_cost {
+            self.tell_cost(&mut frame);
+        }
         match self.watch.frame(frame) {
             Flow::Pass(frame) => self.ready.push_back(frame),
             Flow::Hold => {}
@@ -76,12 +95,41 @@ impl Answer {
                 ModelEvent::Usage(usage) | ModelEvent::Start { usage: Some(usage), .. } => {
                     self.use_up(*usage);
                 }
+                ModelEvent::Billed(said) => self.note_bill(said),
                 ModelEvent::Error { code, .. } => self.fault = Some(*code),
                 ModelEvent::Done => last = true,
+                ModelEvent::Text { text, .. }
+                | ModelEvent::Reasoning { text, .. }
+                | ModelEvent::Refusal { text, .. }
+                | ModelEvent::ToolDelta { json: text, .. } => {
+                    self.came += u64::try_from(text.len()).unwrap_or(0);
+                }
                 _ => {}
             }
         }
         last
+    }
+
+    fn note_bill(&mut self, said: &Billed) {
+        self.around.spent().billed = Some(said.clone());
+        if let Kind::Model { billed, .. } = &mut self.around.event.kind {
+            *billed = Some(Box::new(said.clone()));
+        }
+    }
+
+    /// Puts the cost before the usage. The provider's own word counts where it gave one.
+    fn tell_cost(&self, frame: &mut Frame) {
+        let usage = |event: &ModelEvent| matches!(event, ModelEvent::Usage(_));
+        let Some(at) = frame.events.iter().position(usage) else { return };
+        let told = frame
+            .events
+            .iter()
+            .any(|event| matches!(event, ModelEvent::Billed(billed) if billed.cost_usd.is_some()));
+        if let (false, Some(cost)) = (told, self.around.cost_usd()) {
+            let billed = Billed { cost_usd: Some(cost), ..Billed::default() };
+            frame.events.insert(at, ModelEvent::Billed(Box::new(billed)));
+            frame.raw = None;
+        }
     }
 
     fn use_up(&mut self, counted: Usage) {
@@ -110,8 +158,20 @@ impl Answer {
         self.ended = true;
         drop(self.watch.finish().await);
         self.note_calls();
+        self.note_cut();
         self.around.fail(&error);
         error
+    }
+
+    /// An answer that broke off was used up to where it came. Where the provider counted the
+    /// prompt at the start, the rest is known well enough; else the worst case stands.
+    fn note_cut(&mut self) {
+        let came = self.came;
+        if let Some(usage) = &mut self.around.spent().usage
+            && usage.output < came
+        {
+            usage.output = came;
+        }
     }
 
     fn note_calls(&mut self) {
@@ -126,6 +186,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         if !self.ended {
             self.note_calls();
+            self.note_cut();
         }
     }
 }

@@ -10,10 +10,12 @@ use std::time::Instant;
 
 use doorward_core::{
     Action, Ask, Authorizer, CallError, Clock, Code, Cx, Decision, Entropy, Event, EventId, Guard,
-    Kind, Ledger, Outcome, Receipt, Reservation, Sink, SinkError, Slot, Spent, Who,
+    Kind, Ledger, Outcome, Receipt, Reservation, Settled, Sink, SinkError, Slot, Spent, Who,
 };
 
+use crate::estimate::Worst;
 use crate::metrics::Metrics;
+use crate::purse::{CallPurse, Taken};
 
 /// When a tool call's record must be durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,6 +63,10 @@ pub(crate) struct Around {
     pub(crate) event: Event,
     slot: Option<Box<dyn Slot>>,
     reservation: Option<Box<dyn Reservation>>,
+    /// Room held for the attempt that answered.
+    hold: Option<Box<dyn Reservation>>,
+    /// What the attempts took so far.
+    taken: Option<Arc<Taken>>,
     spent: Spent,
 }
 
@@ -90,6 +96,8 @@ impl Around {
             event,
             slot: Some(slot),
             reservation: None,
+            hold: None,
+            taken: None,
             spent: Spent::default(),
         })
     }
@@ -123,6 +131,29 @@ impl Around {
         }
     }
 
+    /// A purse for the call's attempts.
+    pub(crate) fn purse(&mut self, cx: &Cx, model: &str, worst: Worst) -> Arc<CallPurse> {
+        let purse = CallPurse::new(self.policy.ledger.clone(), cx.clone(), model, worst);
+        self.taken = Some(purse.taken());
+        Arc::new(purse)
+    }
+
+    /// Takes over the room that the attempt that answered holds.
+    pub(crate) fn take_hold(&mut self, hold: Option<Box<dyn Reservation>>) {
+        self.hold = hold;
+    }
+
+    /// What the call costs, as far as is known, in US dollars.
+    pub(crate) fn cost_usd(&self) -> Option<f64> {
+        let mut sum = self.taken.as_ref().map(|taken| taken.sum()).unwrap_or_default();
+        if let Some(hold) = &self.hold {
+            sum.add(&hold.preview(&self.spent));
+        }
+        // A float is exact for every amount below nine million dollars.
+        #[expect(clippy::cast_precision_loss, reason = "shown, not counted with")]
+        sum.cost_nanos.map(|nanos| nanos as f64 / 1e9)
+    }
+
     /// Makes the call durable as started; the entry that tells how it ended is sure of its room.
     pub(crate) async fn start(&mut self) -> Result<(), CallError> {
         let ending = by(self.deadline, self.policy.sink.open()).await.map_err(unrecorded)?;
@@ -151,6 +182,9 @@ impl Around {
     /// Ends the call as failed.
     pub(crate) fn fail(&mut self, error: &CallError) {
         self.event.error = Some(error.code);
+        if let (Kind::Model { route, .. }, Some(tried)) = (&mut self.event.kind, &error.route) {
+            route.get_or_insert_with(|| tried.clone());
+        }
         let outcome = match error.code {
             Code::Cancelled => Outcome::Cancelled,
             Code::Forbidden if error.rule.is_some() => Outcome::Denied,
@@ -167,13 +201,22 @@ impl Around {
         self.end(Outcome::Completed)
     }
 
+    /// Writes what was spent into the record.
+    fn put_down(&mut self) {
+        let Some(taken) = self.taken.take() else { return };
+        if let Kind::Model { settled, .. } = &mut self.event.kind {
+            let sum = taken.sum();
+            *settled = (sum != Settled::default()).then_some(sum);
+        }
+    }
+
     /// Settles, counts and records; only the first ending counts.
     fn end(&mut self, outcome: Outcome) -> Option<Receipt> {
         let slot = self.slot.take()?;
-        if let Some(reservation) = self.reservation.take() {
-            let settled = reservation.settle(&self.spent);
-            self.put_down(&settled);
+        for reservation in self.hold.take().into_iter().chain(self.reservation.take()) {
+            reservation.settle(&self.spent);
         }
+        self.put_down();
         let took = self.policy.clock.instant().saturating_duration_since(self.began);
         self.event.outcome = outcome;
         self.event.took_us = Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));

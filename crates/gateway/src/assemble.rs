@@ -505,6 +505,8 @@ fn edge_parts(
             timeout: listen.timeout.0,
             hosts: (!any_host).then(|| listen.hosts.clone()),
             origins: listen.origins.clone(),
+            relay: listen.relay,
+            kept: listen.keep_responses.as_usize(),
         },
     }
 }

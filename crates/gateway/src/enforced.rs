@@ -1,16 +1,19 @@
 //! The two planes behind the policy. The whole way of a call can be read here.
 
+mod beside;
+
 use std::fmt;
 use std::sync::Arc;
 
 use doorward_core::{
     Action, Ask, BoxFuture, BoxStream, CallError, Code, ConversationId, Cx, Decision, Digest,
-    Frame, Kind, Label, Model, ModelCall, Models, Route, Scope, ToolCall, ToolList, ToolName,
-    ToolReply, Tools, TurnId,
+    Frame, Kind, Label, Model, ModelCall, Models, Operation, Route, Scope, ToolCall, ToolList,
+    ToolName, ToolReply, Tools, TurnId,
 };
 
 use crate::answer::Answer;
 use crate::around::{Around, Policy, RecordTools, by};
+use crate::estimate::Worst;
 use crate::own::DENIED;
 
 /// A plane that nothing unpoliced reaches. Edges take nothing else, so a bare router or broker
@@ -88,6 +91,9 @@ impl Enforced<dyn Models> {
         let kind = asked(Operation::Complete, &call.model);
         let mut around = Around::open(&self.policy, cx, kind).await?;
         around.authorise(cx, Action::Model(&call.model))?;
+        for other in &call.preferences.models {
+            around.authorise(cx, Action::Model(other))?;
+        }
 
         let admission = match self.policy.guard.admit(cx, &mut call).await {
             Ok(admission) => admission,
@@ -100,11 +106,12 @@ impl Enforced<dyn Models> {
             hidden.clone_from(&admission.hidden);
         }
 
-        around.reserve(cx, estimate(&call)).await?;
-        call.ask_usage = around.counts_tokens() && call.stream && !call.stream_usage;
-        let strip_usage = call.ask_usage;
+        around.reserve(cx, Ask::Model { model: &call.model }).await?;
+        // Without usage nobody could say what a stream cost.
+        call.ask_usage = call.stream && !call.stream_usage;
+        call.purse = Some(around.purse(cx, &call.model, Worst::of(&call)));
+        let tell_cost = call.preferences.tell_cost;
 
-        around.spent().reached = true;
         let reply = match self.inner.complete(cx, call).await {
             Ok(reply) => reply,
             Err(error) => return Err(failed(around, error)),
@@ -113,15 +120,17 @@ impl Enforced<dyn Models> {
             *route = Some(reply.route.clone());
         }
         around.spent().target = Some(reply.route.target.clone());
+        around.spent().reached = !reply.route.cached;
+        around.take_hold(reply.hold);
         Ok(Completion {
             turn: admission.turn,
             conversation: admission.conversation,
             route: reply.route,
             dialect: reply.dialect,
             streaming: reply.streaming,
-            strip_usage,
+            strip_usage: reply.usage_asked,
             headers: reply.headers,
-            frames: Answer::new(around, admission.watch, reply.frames).into_stream(),
+            frames: Answer::new(around, admission.watch, reply.frames, tell_cost).into_stream(),
         })
     }
 
@@ -139,11 +148,18 @@ fn failed(mut around: Around, error: CallError) -> CallError {
     error
 }
 
-/// The worst case of a call, for the limits: a token is at least a byte of the request.
-fn estimate(call: &ModelCall) -> Ask<'_> {
-    let bytes = call.raw.as_ref().map_or(0, |raw| raw.body.len());
-    let input = u64::try_from(bytes).unwrap_or(u64::MAX);
-    Ask::Model { model: &call.model, input, output: call.params.max_tokens }
+/// The record of a model call before anything is known of it.
+fn asked(operation: Operation, model: &str) -> Kind {
+    Kind::Model {
+        operation,
+        model: model.to_owned(),
+        route: None,
+        usage: None,
+        billed: None,
+        settled: None,
+        hidden: vec![],
+        calls: vec![],
+    }
 }
 
 impl Tools for Enforced<dyn Tools> {

@@ -9,10 +9,12 @@ mod assemble;
 pub mod config;
 mod edge;
 mod enforced;
+mod estimate;
 mod keep;
 mod launcher;
 mod metrics;
 mod own;
+mod purse;
 
 pub use around::{Policy, RecordTools};
 pub use assemble::{

@@ -101,6 +101,7 @@ impl Metrics {
                 "model"
             }
             Kind::Tool { .. } => "tool",
+            Kind::Relay { .. } => "relay",
             Kind::Admin { .. } => "admin",
         };
         let error = event.error.map_or("", doorward_core::Code::as_str);

@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (clock, pepper) = (Arc::new(SystemClock), Pepper::generate(&SystemEntropy));
-    let scopes = Scopes { models: None, tools: Some(vec![Pattern::new("tracker__*")]) };
+    let scopes = Scopes { tools: Some(vec![Pattern::new("tracker__*")]), ..Scopes::default() };
     let wanted = NewKey::person("laptop", "alice@example.com").with_scopes(scopes);
     let (text, record) = mint(&SystemEntropy, &*clock, &pepper, wanted)?;
     println!("shown once: {}", text.expose());

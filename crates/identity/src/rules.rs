@@ -23,7 +23,7 @@ const NAME_MOST: usize = 512;
 /// use doorward_identity::Rules;
 ///
 /// let models = Some(vec![Pattern::new("openai/*")]);
-/// let scopes = Arc::new(Scopes { models, tools: None });
+/// let scopes = Arc::new(Scopes { models, ..Scopes::default() });
 /// let principal = Arc::new(Principal { scopes, ..Principal::service("ci") });
 /// # let cx = Cx {
 /// #     turn: TurnId::random(&SystemEntropy), request: RequestId::random(&SystemEntropy),

@@ -111,6 +111,10 @@ impl Holder {
         match self.0.as_ref()? {
             Credential::Key(key) => Some((None, key.expose())),
             Credential::Header { name, value } => Some((Some(name), value.expose())),
+            Credential::Aws { secret_access_key, .. } => {
+                Some((Some("aws"), secret_access_key.expose()))
+            }
+            Credential::ServiceAccount(file) => Some((Some("google"), file.expose())),
         }
     }
 }

@@ -151,6 +151,7 @@ impl Router {
                         streaming: opened.streaming,
                         route: Arc::new(route),
                         headers: opened.headers,
+                        usage_asked: call.ask_usage,
                         hold: None,
                         frames: opened.frames,
                     });

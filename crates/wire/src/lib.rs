@@ -339,3 +339,15 @@ pub fn dialect(id: DialectId) -> Option<&'static dyn Dialect> {
     const ALL: [&dyn Dialect; 2] = [&OpenAiChat, &AnthropicMessages];
     ALL.into_iter().find(|dialect| dialect.id() == id)
 }
+pub mod responses {
+    use super::*;
+    pub fn continue_from(body: Bytes, _e: &[Box<RawValue>]) -> Result<Bytes, ReadError> {
+        Ok(body)
+    }
+    pub fn items_of(_b: &[u8]) -> Result<Vec<Box<RawValue>>, ReadError> {
+        Ok(vec![])
+    }
+    pub fn output_items(_b: &[u8]) -> Result<Vec<Box<RawValue>>, ReadError> {
+        Ok(vec![])
+    }
+}

@@ -34,6 +34,13 @@ pub struct Listen {
     pub timeout: Span,
     /// How long running requests have to end after SIGTERM.
     pub drain: Span,
+    /// Whether authenticated requests that no dialect has words for (files, images, audio,
+    /// batches, moderations, rerank) are sent on to the upstream that serves them, as they are
+    /// and on record.
+    pub relay: bool,
+    /// How much of finished Responses answers is kept in memory for `previous_response_id`, the
+    /// oldest going first; 0: nothing.
+    pub keep_responses: Size,
 }
 
 impl Default for Listen {
@@ -48,6 +55,8 @@ impl Default for Listen {
             max_in_flight: 16_384,
             timeout: Span(Duration::from_mins(30)),
             drain: Span(Duration::from_secs(25)),
+            relay: true,
+            keep_responses: Size(64 << 20),
         }
     }
 }

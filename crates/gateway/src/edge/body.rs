@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use doorward_core::BoxStream;
+use doorward_core::{BoxStream, CallError};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -28,6 +28,7 @@ enum Kind {
     Whole(Option<Bytes>),
     Events(Box<EventStream>),
     Pieces(BoxStream<'static, Bytes>),
+    Relayed(BoxStream<'static, Result<Bytes, CallError>>),
 }
 
 impl ResponseBody {
@@ -38,6 +39,13 @@ impl ResponseBody {
 
     pub(super) fn events(events: EventStream, hold: Hold) -> Self {
         Self { kind: Kind::Events(Box::new(events)), _hold: Some(hold) }
+    }
+
+    pub(super) fn relayed(
+        pieces: BoxStream<'static, Result<Bytes, CallError>>,
+        hold: Hold,
+    ) -> Self {
+        Self { kind: Kind::Relayed(pieces), _hold: Some(hold) }
     }
 
     pub(super) fn pieces(pieces: BoxStream<'static, Bytes>, hold: Hold) -> Self {
@@ -53,7 +61,7 @@ impl fmt::Debug for ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = CallError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -63,6 +71,10 @@ impl Body for ResponseBody {
             Kind::Whole(bytes) => Poll::Ready(bytes.take()),
             Kind::Events(events) => events.poll_bytes(cx),
             Kind::Pieces(pieces) => pieces.as_mut().poll_next(cx),
+            Kind::Relayed(pieces) => {
+                let next = pieces.as_mut().poll_next(cx);
+                return next.map(|piece| piece.map(|bytes| bytes.map(Frame::data)));
+            }
         };
         next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -76,7 +88,7 @@ impl Body for ResponseBody {
             Kind::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Events(_) | Kind::Pieces(_) => SizeHint::default(),
+            Kind::Events(_) | Kind::Pieces(_) | Kind::Relayed(_) => SizeHint::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use doorward_core::{BoxFuture, BoxStream, CallError, Code, Frame};
 use doorward_wire::{Dialect, Writer, WriterOptions};
 use tokio::time::{Instant, Sleep};
 
+use super::kept::Keeper;
 use crate::enforced::Completion;
 
 /// Clients and proxies give up on streams that are silent for longer.
@@ -42,6 +43,7 @@ pub(super) struct EventStream {
     last: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
     deadline: Option<std::time::Instant>,
+    keeper: Option<Keeper>,
 }
 
 impl EventStream {
@@ -61,7 +63,14 @@ impl EventStream {
             last: Instant::now(),
             alarm: None,
             deadline,
+            keeper: None,
         }
+    }
+
+    /// Has the answer kept.
+    pub(super) fn kept_by(mut self, keeper: Option<Keeper>) -> Self {
+        self.keeper = keeper;
+        self
     }
 
     /// The next bytes: all frames that are ready, or a keep-alive comment.
@@ -90,15 +99,19 @@ impl EventStream {
             },
             Source::Open(frames) => match frames.as_mut().poll_next(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
+                    let from = self.out.len();
                     if let Some(writer) = &mut self.writer {
                         writer.write(&frame, &mut self.out);
                     }
+                    self.look(from);
                 }
                 Poll::Ready(Some(Err(error))) => self.fail(&error),
                 Poll::Ready(None) => {
+                    let from = self.out.len();
                     if let Some(writer) = &mut self.writer {
                         writer.finish(&mut self.out);
                     }
+                    self.look(from);
                     self.source = Source::Ended;
                 }
                 Poll::Pending => return Poll::Pending,
@@ -106,6 +119,12 @@ impl EventStream {
             Source::Ended => return Poll::Ready(false),
         }
         Poll::Ready(true)
+    }
+
+    fn look(&self, from: usize) {
+        if let (Some(keeper), Some(written)) = (&self.keeper, self.out.get(from..)) {
+            keeper.look(written);
+        }
     }
 
     fn open(&mut self, completion: Completion) {
@@ -140,7 +159,9 @@ impl EventStream {
                 alarm.as_mut().reset(at(now + KEEP_ALIVE));
                 // Registers the alarm, so that the stream is woken again.
                 let _ = alarm.as_mut().poll(cx);
-                return Poll::Ready(Some(Bytes::from_static(b": keep-alive\n\n")));
+                return Poll::Ready(Some(Bytes::from_static(
+                    self.dialect.keep_alive(&self.options),
+                )));
             }
             alarm.as_mut().reset(at(due));
         }

@@ -1,8 +1,12 @@
 //! The data listener's edge: who is served, and by which plane.
 
+mod beside;
 mod body;
 mod events;
+mod kept;
 mod models;
+mod path;
+mod relayed;
 mod request;
 mod serve;
 mod tools;
@@ -17,12 +21,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_core::{
-    Authenticator, CallError, Clock, Code, DialectId, Entropy, Models, RequestId, Scope, Tools,
+    Authenticator, CallError, Clock, Code, DialectId, Entropy, Models, RequestId, Tools,
 };
 use doorward_mcp_broker::{Front, ServerInfo};
 use doorward_wire::Dialect;
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
@@ -31,6 +35,8 @@ pub use self::request::is_loopback_host;
 pub use self::serve::{Drained, serve, serve_connection};
 
 use self::body::Hold;
+use self::kept::KeptAnswers;
+use self::path::Path;
 use crate::enforced::Enforced;
 use crate::metrics::Metrics;
 
@@ -67,12 +73,17 @@ pub struct EdgeLimits {
     pub hosts: Option<Vec<String>>,
     /// Browser origins that may call.
     pub origins: Vec<String>,
+    /// Whether requests that no dialect has words for are sent on as they are.
+    pub relay: bool,
+    /// How many bytes of answers are kept for `previous_response_id`; 0: none.
+    pub kept: usize,
 }
 
 /// The data listener's edge. Takes only planes behind the policy.
 pub struct Edge {
     models: Enforced<dyn Models>,
     front: Front,
+    kept: KeptAnswers,
     parts: EdgeParts,
     in_flight: Arc<Semaphore>,
     ready: AtomicBool,
@@ -95,6 +106,7 @@ impl Edge {
         Arc::new(Self {
             models,
             front: Front::new(Arc::new(tools), info),
+            kept: KeptAnswers::new(parts.limits.kept),
             in_flight: Arc::new(Semaphore::new(parts.limits.in_flight)),
             ready: AtomicBool::new(true),
             parts,
@@ -113,7 +125,7 @@ impl Edge {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let id = RequestId::random(&*self.parts.entropy);
-        let path = Path::of(request.method(), request.uri().path(), request.headers());
+        let path = Path::of(request.method(), request.uri(), request.headers());
         let dialect = path.dialect();
         let served = AssertUnwindSafe(self.route(id, source, path, request)).catch_unwind().await;
         let mut response = served.unwrap_or_else(|panic| {
@@ -155,13 +167,18 @@ impl Edge {
         };
         let cx = request::circumstances(&self.parts, id, principal, request.headers());
         match path {
-            Path::Complete(dialect) => self.complete(cx, dialect, request, hold).await,
+            Path::Complete { dialect, at } => self.complete(cx, dialect, at, request, hold).await,
+            Path::Count { dialect, at } => self.count(cx, dialect, at, request).await,
+            Path::Embed { dialect, at } => self.embed(cx, dialect, at, request).await,
+            Path::Relay { dialect, path } => self.relay(cx, dialect, path, request, hold).await,
+            Path::Kept { id, part } => self.kept_answer(&cx, &id, part),
             Path::Models { dialect, one } => self.list_models(&cx, dialect, one.as_deref()),
+            Path::WebSocket { dialect } => no_web_socket(dialect, id),
             Path::Mcp(scope) => self.exchange(cx, scope, request, hold).await,
             Path::WrongMethod { dialect, allowed } => not_allowed(dialect, allowed, id),
-            Path::Health | Path::Ready | Path::Hello | Path::Unknown => {
-                let public = "no such route; see POST /v1/chat/completions, POST /v1/messages, \
-                              GET /v1/models and /mcp";
+            Path::Health | Path::Ready | Path::Hello | Path::Unknown { .. } => {
+                let public = "no such route; see POST /v1/chat/completions, /v1/responses, \
+                              /v1/messages, /v1/embeddings, GET /v1/models and /mcp";
                 failure(dialect, &CallError::new(Code::NotFound, public), id)
             }
         }
@@ -188,88 +205,8 @@ impl Edge {
         source: std::net::IpAddr,
         request: &Request<Incoming>,
     ) -> Result<Arc<doorward_core::Principal>, CallError> {
-        let presented = request::presented(source, request.headers());
+        let presented = request::presented(source, request.uri(), request.headers());
         self.parts.authenticator.authenticate(&presented).await
-    }
-}
-
-/// Where a request wants to go.
-enum Path {
-    Complete(&'static dyn Dialect),
-    Models {
-        dialect: &'static dyn Dialect,
-        one: Option<String>,
-    },
-    Mcp(Scope),
-    Health,
-    Ready,
-    /// What clients ask to see whether anyone is there (Claude Code: `HEAD /api/hello`).
-    Hello,
-    WrongMethod {
-        dialect: &'static dyn Dialect,
-        allowed: &'static str,
-    },
-    Unknown,
-}
-
-impl Path {
-    fn of(method: &Method, path: &str, headers: &http::HeaderMap) -> Self {
-        let whole = path;
-        // Clients disagree about whose part the `/v1` is.
-        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-        match (method, path) {
-            (&Method::POST, "/chat/completions") => Self::Complete(&doorward_wire::OpenAiChat),
-            (&Method::POST, "/messages") => Self::Complete(&doorward_wire::AnthropicMessages),
-            (_, "/chat/completions") => Self::posted(&doorward_wire::OpenAiChat),
-            (_, "/messages") => Self::posted(&doorward_wire::AnthropicMessages),
-            (&Method::GET | &Method::HEAD, _) if path == "/models" => {
-                Self::Models { dialect: list_dialect(headers), one: None }
-            }
-            (&Method::GET, _) if path.starts_with("/models/") => {
-                let one = path.strip_prefix("/models/").map(request::decoded);
-                Self::Models { dialect: list_dialect(headers), one }
-            }
-            _ => Self::rest(method, whole),
-        }
-    }
-
-    /// A route that takes POST only, asked otherwise.
-    fn posted(dialect: &'static dyn Dialect) -> Self {
-        Self::WrongMethod { dialect, allowed: "POST" }
-    }
-
-    fn rest(method: &Method, path: &str) -> Self {
-        match (method, path) {
-            (&Method::GET | &Method::HEAD, "/healthz") => Self::Health,
-            (&Method::GET | &Method::HEAD, "/readyz") => Self::Ready,
-            (&Method::HEAD, "/" | "/api/hello") => Self::Hello,
-            (_, "/mcp" | "/mcp/") => Self::Mcp(Scope::All),
-            _ => match path.strip_prefix("/mcp/") {
-                Some(profile) if !profile.contains('/') => {
-                    Self::Mcp(Scope::Profile(request::decoded(profile).into()))
-                }
-                _ => Self::Unknown,
-            },
-        }
-    }
-
-    /// The dialect that errors are told in.
-    fn dialect(&self) -> &'static dyn Dialect {
-        match self {
-            Self::Complete(dialect)
-            | Self::Models { dialect, .. }
-            | Self::WrongMethod { dialect, .. } => *dialect,
-            _ => &doorward_wire::OpenAiChat,
-        }
-    }
-}
-
-/// Anthropic's clients always send `anthropic-version`.
-fn list_dialect(headers: &http::HeaderMap) -> &'static dyn Dialect {
-    if headers.contains_key("anthropic-version") {
-        &doorward_wire::AnthropicMessages
-    } else {
-        &doorward_wire::OpenAiChat
     }
 }
 
@@ -328,6 +265,16 @@ fn not_allowed(
     let mut response = failure(dialect, &error, id);
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// RFC 9110 §15.5.22: clients go on over HTTP.
+fn no_web_socket(dialect: &'static dyn Dialect, id: RequestId) -> Response<ResponseBody> {
+    let public = "no WebSocket here: POST to this address, with `stream` for events";
+    let mut response = failure(dialect, &CallError::new(Code::InvalidRequest, public), id);
+    *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+    let http = HeaderValue::from_static("HTTP/1.1");
+    response.headers_mut().insert(header::UPGRADE, http);
     response
 }
 

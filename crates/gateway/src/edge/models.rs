@@ -11,6 +11,8 @@ use hyper::body::Incoming;
 
 use super::body::{Hold, ResponseBody};
 use super::events::{EventStream, KEEP_ALIVE, Source, same_wire};
+use super::kept::Keeper;
+use super::path::Addressed;
 use super::request::within;
 use super::{Edge, failure, request};
 use crate::enforced::Completion;
@@ -21,11 +23,12 @@ impl Edge {
         self: &Arc<Self>,
         cx: Cx,
         dialect: &'static dyn Dialect,
+        at: Option<Addressed>,
         request: Request<Incoming>,
         hold: Hold,
     ) -> Response<ResponseBody> {
         let id = cx.request;
-        match self.try_complete(cx, dialect, request, hold).await {
+        match self.try_complete(cx, dialect, at, request, hold).await {
             Ok(response) => response,
             Err(error) => failure(dialect, &error, id),
         }
@@ -35,22 +38,24 @@ impl Edge {
         self: &Arc<Self>,
         cx: Cx,
         dialect: &'static dyn Dialect,
+        at: Option<Addressed>,
         request: Request<Incoming>,
         hold: Hold,
     ) -> Result<Response<ResponseBody>, CallError> {
-        let headers = request::dialect_headers(request.headers());
-        let body = within(&cx, request::body(self.parts.limits.body, request)).await?;
-        let mut call = dialect.read_call(body).map_err(ReadError::in_request)?;
-        if let Some(raw) = &mut call.raw {
-            raw.headers = headers;
+        let array = at.as_ref().is_some_and(|at| at.array);
+        let mut call = self.read_call(&cx, dialect, at, request).await?;
+        if let Some(previous) = call.previous.take() {
+            call = self.go_on(&cx, dialect, &previous, call)?;
         }
-        let options = self.writer_options(&cx, &call);
+        let keeper =
+            call.raw.as_ref().and_then(|raw| Keeper::of(self, &cx, dialect.id(), &raw.body));
+        let options = WriterOptions { array, ..self.writer_options(&cx, dialect, &call) };
         if call.stream {
-            self.stream(cx, dialect, call, options, hold).await
+            self.stream(cx, dialect, call, options, keeper, hold).await
         } else {
             let answered = async {
                 let completion = self.models.complete(&cx, call).await?;
-                whole(dialect, options, completion).await
+                whole(dialect, options, keeper, completion).await
             };
             within(&cx, answered).await
         }
@@ -64,6 +69,7 @@ impl Edge {
         dialect: &'static dyn Dialect,
         call: ModelCall,
         mut options: WriterOptions,
+        keeper: Option<Keeper>,
         hold: Hold,
     ) -> Result<Response<ResponseBody>, CallError> {
         let deadline = cx.deadline;
@@ -83,23 +89,64 @@ impl Edge {
             Err(_) => Source::Opening(opening),
         };
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        let kind = HeaderValue::from_static(dialect.stream_type(&options));
+        headers.insert(header::CONTENT_TYPE, kind);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        let events = EventStream::new(source, dialect, options, deadline);
+        let events = EventStream::new(source, dialect, options, deadline).kept_by(keeper);
         *response.body_mut() = ResponseBody::events(events, hold);
         Ok(response)
     }
 
-    fn writer_options(&self, cx: &Cx, call: &ModelCall) -> WriterOptions {
+    /// A model call as its client wrote it.
+    pub(super) async fn read_call(
+        &self,
+        cx: &Cx,
+        dialect: &'static dyn Dialect,
+        at: Option<Addressed>,
+        request: Request<Incoming>,
+    ) -> Result<ModelCall, CallError> {
+        let headers = request::dialect_headers(request.headers());
+        let body = within(cx, request::body(self.parts.limits.body, request)).await?;
+        let read = match at {
+            Some(at) => dialect.read_addressed(body, &at.model, at.stream),
+            None => dialect.read_call(body),
+        };
+        let mut call = read.map_err(ReadError::in_request)?;
+        if let Some(raw) = &mut call.raw {
+            raw.headers = headers;
+        }
+        Ok(call)
+    }
+
+    /// The same call with the conversation that it goes on from in front.
+    fn go_on(
+        &self,
+        cx: &Cx,
+        dialect: &'static dyn Dialect,
+        previous: &str,
+        call: ModelCall,
+    ) -> Result<ModelCall, CallError> {
+        let raw =
+            call.raw.ok_or_else(|| CallError::internal("a continued call without its body"))?;
+        let body = self.continued(cx, previous, raw.body)?;
+        let mut call = dialect.read_call(body).map_err(ReadError::in_request)?;
+        if let Some(read) = &mut call.raw {
+            read.headers = raw.headers;
+        }
+        Ok(call)
+    }
+
+    fn writer_options(
+        &self,
+        cx: &Cx,
+        dialect: &'static dyn Dialect,
+        call: &ModelCall,
+    ) -> WriterOptions {
         WriterOptions {
-            streaming: call.stream,
-            same_dialect: false,
-            stream_usage: call.stream_usage,
-            strip_usage: false,
-            model: call.model.clone(),
             id: cx.request.to_string(),
             created: self.parts.clock.now().as_secs(),
+            ..dialect.options(call)
         }
     }
 
@@ -124,6 +171,7 @@ impl Edge {
 async fn whole(
     dialect: &'static dyn Dialect,
     mut options: WriterOptions,
+    keeper: Option<Keeper>,
     mut completion: Completion,
 ) -> Result<Response<ResponseBody>, CallError> {
     options.same_dialect = same_wire(dialect, &completion, false);
@@ -133,12 +181,16 @@ async fn whole(
         writer.write(&frame?, &mut out);
     }
     writer.finish(&mut out);
-    let mut response = json(out.freeze());
+    let body = out.freeze();
+    if let Some(keeper) = keeper {
+        keeper.keep(body.clone());
+    }
+    let mut response = json(body);
     describe(response.headers_mut(), dialect, &completion);
     Ok(response)
 }
 
-fn json(body: Bytes) -> Response<ResponseBody> {
+pub(super) fn json(body: Bytes) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::whole(body));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
@@ -154,6 +206,9 @@ fn describe(headers: &mut HeaderMap, dialect: &'static dyn Dialect, completion: 
     };
     set(HeaderName::from_static("x-doorward-turn"), &completion.turn.to_string());
     set(HeaderName::from_static("x-doorward-route"), &completion.route.target);
+    if completion.route.cached {
+        set(HeaderName::from_static("x-doorward-cache"), "hit");
+    }
     if completion.dialect == dialect.id() {
         for (name, value) in &completion.headers {
             if let Ok(name) = HeaderName::try_from(name.as_str()) {

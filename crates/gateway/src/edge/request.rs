@@ -38,14 +38,20 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What a caller shows.
-pub(super) fn presented(source: IpAddr, headers: &HeaderMap) -> Presented {
+/// Google's clients may show their key in the address (`?key=`).
+pub(super) fn presented(source: IpAddr, uri: &http::Uri, headers: &HeaderMap) -> Presented {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text(&header::AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
+    let in_query = || {
+        let query = uri.query().filter(|_| uri.path().contains("/models"))?;
+        query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(decoded)
+    };
     let token = bearer.or_else(|| KEY_HEADERS.iter().find_map(text));
-    Presented { token: token.map(Secret::new), source: Some(source) }
+    let token = token.map(Secret::new).or_else(|| in_query().map(Secret::new));
+    Presented { token, source: Some(source) }
 }
 
 /// Browsers may be led here by any page; a page must neither call nor rebind a name to us.
@@ -183,6 +189,7 @@ pub(super) fn decoded(segment: &str) -> String {
         let escape = (first == b'%').then(|| tail.get(..2)).flatten();
         let byte = escape
             .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         bytes.push(byte.unwrap_or(first));
         rest = if byte.is_some() { &tail[2..] } else { tail };
@@ -210,8 +217,22 @@ mod tests {
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             )]);
-            let token = presented(source, &headers).token;
+            let uri = http::Uri::from_static("/v1beta/models/g:generateContent");
+            let token = presented(source, &uri, &headers).token;
             assert_eq!(token.as_ref().map(Secret::expose), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn googles_clients_may_show_their_key_in_the_address() {
+        let source = IpAddr::from([127, 0, 0, 1]);
+        for (address, expected) in [
+            ("/v1beta/models/g:generateContent?alt=sse&key=dw-1", Some("dw-1")),
+            ("/v1beta/models/g:generateContent?monkey=dw-1", None),
+            ("/mcp?key=dw-1", None),
+        ] {
+            let token = presented(source, &address.parse().unwrap(), &HeaderMap::new()).token;
+            assert_eq!(token.as_ref().map(Secret::expose), expected, "{address}");
         }
     }
 
@@ -233,9 +254,14 @@ mod tests {
 
     #[test]
     fn escapes_are_undone_and_wrong_ones_kept() {
-        for (from, to) in
-            [("a%2Fb", "a/b"), ("a%2", "a%2"), ("%zz", "%zz"), ("%C3%A9", "é"), ("%ff", "%ff")]
-        {
+        for (from, to) in [
+            ("a%2Fb", "a/b"),
+            ("a%2", "a%2"),
+            ("%zz", "%zz"),
+            ("%C3%A9", "é"),
+            ("%ff", "%ff"),
+            ("%+f", "%+f"),
+        ] {
             assert_eq!(decoded(from), to);
         }
     }

@@ -28,7 +28,7 @@ enum Leaves {
 const REFUSED: &str = r#"{"error":{"message":"the model broke","type":"server_error"}}"#;
 
 fn none() -> Scopes {
-    Scopes { models: Some(vec![]), tools: Some(vec![]) }
+    Scopes { models: Some(vec![]), tools: Some(vec![]), ..Scopes::default() }
 }
 
 fn no_calls() -> Vec<Rule> {

@@ -66,6 +66,8 @@ impl Default for Setup {
                 timeout: Duration::from_mins(1),
                 hosts: Some(vec!["gateway.test".into()]),
                 origins: vec![],
+                relay: true,
+                kept: 64 << 10,
             },
             record_tools: RecordTools::Before,
             models: |models| models,

@@ -55,7 +55,7 @@ impl Bench {
 #[test]
 fn a_key_stands_for_its_owner() {
     let bench = bench();
-    let scopes = Scopes { models: None, tools: Some(vec![Pattern::new("tracker__*")]) };
+    let scopes = Scopes { tools: Some(vec![Pattern::new("tracker__*")]), ..Scopes::default() };
     let new = NewKey::person("laptop", "alice@example.com").with_team("search").with_scopes(scopes);
     let (text, record) = bench.add(1, new);
     bench.add(2, NewKey::new("ci", "build"));
@@ -266,7 +266,7 @@ fn a_key_may_use_what_its_lists_say() {
         (&open, list(&["*"]), list(&["*"]), "a\nb", "a\0", [(false, "name.malformed"); 2]),
         (&open, None, None, &long, &long, [(false, "name.malformed"); 2]),
     ] {
-        let cx = cx(Scopes { models, tools });
+        let cx = cx(Scopes { models, tools, ..Scopes::default() });
         let tool = ToolName::new(tool);
         for (action, expected) in [Action::Model(model), Action::Tool(&tool)].iter().zip(expected) {
             let decision = rules.authorize(&cx, *action);

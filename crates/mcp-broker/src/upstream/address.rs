@@ -103,6 +103,7 @@ pub(super) fn show(
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?,
             HeaderValue::from_str(value.expose()).map_err(|_| wrong())?,
         ),
+        Some(Credential::Aws { .. } | Credential::ServiceAccount(_)) => return Err(wrong()),
     };
     value.set_sensitive(true);
     headers.insert(name, value);
