@@ -33,6 +33,9 @@ pub(crate) enum Verb {
     /// The record of every call
     #[command(subcommand)]
     Audit(Audit),
+    /// Turn another gateway's configuration into one of Doorward's, on standard output
+    #[command(subcommand)]
+    Import(Import),
     /// Print the JSON Schema of the configuration
     Schema,
     /// One of the demo's MCP servers, over standard input and output
@@ -70,6 +73,15 @@ pub(crate) enum Keys {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// `LiteLLM`'s `config.yaml`; what could not be carried over is told on standard error
+    Litellm {
+        /// The file
+        file: PathBuf,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CreateKey {
     /// What people call it
@@ -88,9 +100,23 @@ pub(crate) struct CreateKey {
     /// Tools it may see and call (`server__tool`), comma-separated, with `*`; all where left out
     #[arg(long, alias = "tool", value_delimiter = ',', value_name = "NAMES", value_parser = pattern)]
     pub(crate) tools: Option<Vec<Pattern>>,
+    /// A label that a model's upstream must have, `region=eu` or `region=eu|ch`; may be repeated
+    #[arg(long, value_name = "LABEL=VALUE", value_parser = requirement)]
+    pub(crate) require: Vec<(String, Vec<String>)>,
     /// How long it is valid, in days
     #[arg(long, value_name = "DAYS")]
     pub(crate) days: Option<u32>,
+}
+
+/// `label=value` or `label=value|value`.
+fn requirement(text: &str) -> Result<(String, Vec<String>), &'static str> {
+    let wrong = "expected `label=value` or `label=value|value`";
+    let (label, values) = text.split_once('=').ok_or(wrong)?;
+    let values: Vec<String> = values.split('|').map(str::to_owned).collect();
+    if label.is_empty() || values.iter().any(String::is_empty) {
+        return Err(wrong);
+    }
+    Ok((label.to_owned(), values))
 }
 
 fn pattern(text: &str) -> Result<Pattern, &'static str> {

@@ -1,17 +1,18 @@
 //! From the command line to what is done.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use doorward_console::{Failure, audit, check, keys};
+use doorward_console::{Failure, audit, check, import, keys};
 use doorward_core::{Clock, PrincipalKind, Scopes, SystemClock};
 use doorward_gateway::Surroundings;
 use doorward_gateway::config::{ConfigError, Environment, Root};
 use doorward_identity::NewKey;
 
-use crate::args::{Arguments, Audit, CreateKey, Keys, Verb};
+use crate::args::{Arguments, Audit, CreateKey, Import, Keys, Verb};
 use crate::report::{self, say};
 use crate::{demo, init, serve};
 
@@ -66,6 +67,9 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             let schema = schema.map_err(|error| Failure::of("no schema", error))?;
             return Ok(writeln!(out, "{schema}").map_err(Failure::from)?);
         }
+        Verb::Import(Import::Litellm { file }) => {
+            return Ok(import::litellm_file(&file, &mut out, &mut io::stderr())?);
+        }
         Verb::Demo(demo) => {
             drop(out);
             return Ok(demo::play(demo.folder, &environment, paint)?);
@@ -104,7 +108,7 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             audit::show(&root, turn, last, paint, &mut out)?;
         }
         Verb::Audit(Audit::Export) => drop(audit::export_to(&root, &mut out)?),
-        Verb::Init(_) | Verb::Schema | Verb::Demo(_) | Verb::DemoServer(_) => {}
+        Verb::Init(_) | Verb::Import(_) | Verb::Schema | Verb::Demo(_) | Verb::DemoServer(_) => {}
     }
     Ok(())
 }
@@ -120,7 +124,11 @@ fn config_file(named: Option<PathBuf>, environment: &Environment) -> Option<Path
 
 fn new_key(wanted: CreateKey) -> NewKey {
     let owner = wanted.owner.unwrap_or_else(|| wanted.name.clone());
-    let scopes = Scopes { models: wanted.models, tools: wanted.tools };
+    let mut require: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (label, values) in wanted.require {
+        require.entry(label).or_default().extend(values);
+    }
+    let scopes = Scopes { models: wanted.models, tools: wanted.tools, require };
     let mut key = NewKey::new(wanted.name, owner.as_str()).with_scopes(scopes);
     if owner.contains('@') {
         key.owner_kind = PrincipalKind::Person;

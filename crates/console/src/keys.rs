@@ -71,6 +71,9 @@ fn scopes(key: &KeyRecord) -> String {
             text = format!("{text}  {what}: {names}");
         }
     }
+    for (label, values) in &key.scopes.require {
+        text = format!("{text}  requires {label}: {}", values.join(" or "));
+    }
     text
 }
 

@@ -80,6 +80,17 @@ impl Syntax {
             _ => Self::Toml,
         }
     }
+
+    /// Reads any YAML text, with the same parser that reads a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no YAML, or of another shape.
+    pub fn read_yaml<T: serde::de::DeserializeOwned>(
+        text: &str,
+    ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(serde_saphyr::from_str(text)?)
+    }
 }
 
 impl Root {
