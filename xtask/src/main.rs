@@ -22,6 +22,8 @@ Usage: cargo xtask <verb>
     --streams N     instead: hold N slow streams through doorward, count lost frames
     --doorward PATH measure this binary instead of building one
     --no-doorward   only direct and nginx
+    --litellm PATH  LiteLLM's program beside them
+    --portkey PATH  the start script of Portkey's gateway beside them
 ";
 
 fn main() -> ExitCode {

@@ -18,7 +18,7 @@ use super::wire::Reader;
 
 const NGINX: &str = "/usr/sbin/nginx";
 /// How long a process has until it answers.
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(90);
 
 /// One way to the mock.
 #[derive(Debug)]
@@ -29,6 +29,12 @@ pub(super) struct Contender {
     pub(super) daemon: Option<Daemon>,
     /// Doorward's key: it alone asks for one, knows upstreams by name and translates.
     key: Option<String>,
+    /// Header lines that it wants beside the usual ones.
+    headers: String,
+    /// Whether its model names are doorward's, so that it translates too.
+    translates: bool,
+    /// One request of so many: some peers take milliseconds for each.
+    pub(super) share: usize,
     /// Holds what the proxy writes; goes after it.
     _folder: Option<TempDir>,
 }
@@ -36,7 +42,40 @@ pub(super) struct Contender {
 impl Contender {
     /// No proxy at all.
     pub(super) fn direct(mock: SocketAddr) -> Self {
-        Self { name: "direct", address: mock, daemon: None, key: None, _folder: None }
+        Self {
+            name: "direct",
+            address: mock,
+            daemon: None,
+            key: None,
+            headers: String::new(),
+            translates: true,
+            share: 1,
+            _folder: None,
+        }
+    }
+
+    /// Another gateway, with its key.
+    pub(super) fn peer(
+        name: &'static str,
+        address: SocketAddr,
+        daemon: Daemon,
+        key: &str,
+        folder: TempDir,
+    ) -> Self {
+        Self {
+            name,
+            daemon: Some(daemon),
+            key: Some(key.to_owned()),
+            share: 20,
+            _folder: Some(folder),
+            ..Self::direct(address)
+        }
+    }
+
+    /// Sends these header lines too. Who needs them is told the provider by them, and not by the
+    /// model's name.
+    pub(super) fn with_headers(self, headers: String) -> Self {
+        Self { headers, translates: false, ..self }
     }
 
     /// A plain reverse proxy.
@@ -52,8 +91,10 @@ impl Contender {
         let prefix = folder.path().to_string_lossy();
         let command = [NGINX, "-p", &prefix, "-e", "nginx.log", "-c", "nginx.conf"];
         let mut daemon = Daemon::start(&command, folder.path(), "stderr.log")?;
-        until_ready("nginx", &mut daemon, address).await?;
-        Ok(Self { name: "nginx", address, daemon: Some(daemon), key: None, _folder: Some(folder) })
+        until_ready("nginx", &mut daemon, address, "/readyz").await?;
+        let (daemon, folder) = (Some(daemon), Some(folder));
+        let direct = Self::direct(address);
+        Ok(Self { name: "nginx", daemon, translates: false, _folder: folder, ..direct })
     }
 
     /// Doorward with everything on: keys, policy, guards, a limit, the record of calls.
@@ -75,25 +116,27 @@ impl Contender {
         let program = program.to_string_lossy();
         let command = [&program, "serve", "--config", "doorward.toml"];
         let mut daemon = Daemon::start(&command, folder.path(), "stderr.log")?;
-        until_ready("doorward", &mut daemon, data).await?;
+        until_ready("doorward", &mut daemon, data, "/readyz").await?;
         let (daemon, key) = (Some(daemon), Some(key));
-        Ok(Self { name: "doorward", address: data, daemon, key, _folder: Some(folder) })
+        Ok(Self { name: "doorward", daemon, key, _folder: Some(folder), ..Self::direct(data) })
     }
 
-    /// Whether the scenario makes sense here: only doorward translates, and what it adds is told
-    /// against asking without translation.
+    /// Whether the scenario makes sense here: a plain proxy does not translate, and what
+    /// translation adds is told against asking without.
     pub(super) fn takes(&self, scenario: &Scenario) -> bool {
-        !scenario.translated || self.daemon.is_none() || self.key.is_some()
+        !scenario.translated || self.translates
     }
 
     /// The scenario's requests to here.
     pub(super) fn target(&self, scenario: &Scenario) -> Target {
         let model = match (&self.key, scenario.translated) {
             (None, _) => "m",
+            (Some(_), _) if !self.headers.is_empty() => "m",
             (Some(_), false) => "mock/m",
             (Some(_), true) => "mockant/m",
         };
-        let request = scenario.request(model, self.key.as_deref().unwrap_or("sk-load"));
+        let key = self.key.as_deref().unwrap_or("sk-load");
+        let request = scenario.request(model, key, &self.headers);
         let words = if scenario.streamed { CHUNKS } else { 1 };
         Target { address: self.address, request, words }
     }
@@ -106,16 +149,16 @@ impl Contender {
     }
 }
 
-fn folder() -> Result<TempDir, String> {
+pub(super) fn folder() -> Result<TempDir, String> {
     TempDir::with_prefix("doorward-load-").map_err(|error| format!("no temporary folder: {error}"))
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
     fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))
 }
 
 /// Addresses on loopback that were free a moment ago.
-fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], String> {
+pub(super) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], String> {
     let mut found = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
     let mut held = Vec::with_capacity(N);
     for address in &mut found {
@@ -229,13 +272,18 @@ fn create_key(program: &Path, folder: &Path) -> Result<String, String> {
     Err(format!("doorward keys create: {}", String::from_utf8_lossy(&told.stderr)))
 }
 
-async fn until_ready(name: &str, daemon: &mut Daemon, address: SocketAddr) -> Result<(), String> {
+pub(super) async fn until_ready(
+    name: &str,
+    daemon: &mut Daemon,
+    address: SocketAddr,
+    path: &str,
+) -> Result<(), String> {
     let ready = async {
         loop {
             if let Some(ended) = daemon.ended() {
                 return Err(ended);
             }
-            if is_ready(address).await {
+            if is_ready(address, path).await {
                 return Ok(());
             }
             sleep(Duration::from_millis(20)).await;
@@ -248,11 +296,12 @@ async fn until_ready(name: &str, daemon: &mut Daemon, address: SocketAddr) -> Re
     }
 }
 
-/// Whether `/readyz` answers 200: doorward's own, and through nginx the mock's.
-async fn is_ready(address: SocketAddr) -> bool {
+/// Whether the path answers 200: doorward's own `/readyz`, and through nginx the mock's.
+async fn is_ready(address: SocketAddr, path: &str) -> bool {
     let Ok(stream) = TcpStream::connect(address).await else { return false };
     let (from, mut to) = stream.into_split();
-    let asked = to.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let asked = to.write_all(asked.as_bytes()).await;
     let told = Reader::new(from).head().await;
     asked.is_ok() && told.is_ok_and(|head| head.is_some_and(|head| head.status() == Some(200)))
 }
@@ -272,22 +321,18 @@ mod tests {
     }
 
     #[test]
-    fn only_doorward_translates() {
+    fn who_is_told_the_provider_by_headers_does_not_translate() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let folder = tempfile::tempdir().unwrap();
-        let daemon = || Some(Daemon::start(&["true"], folder.path(), "log").unwrap());
-        let contender = |daemon, key: Option<&str>| Contender {
-            name: "any",
-            address,
-            daemon,
-            key: key.map(str::to_owned),
-            _folder: None,
+        let peer = || {
+            let folder = tempfile::tempdir().unwrap();
+            let daemon = Daemon::start(&["true"], folder.path(), "log").unwrap();
+            Contender::peer("any", address, daemon, "k", folder)
         };
         let translated = ALL.iter().find(|scenario| scenario.translated).unwrap();
         for (contender, takes) in [
             (Contender::direct(address), true),
-            (contender(daemon(), None), false),
-            (contender(daemon(), Some("k")), true),
+            (peer(), true),
+            (peer().with_headers("x-provider: y\r\n".into()), false),
         ] {
             assert_eq!(contender.takes(translated), takes);
             assert!(contender.takes(&ALL[0]));

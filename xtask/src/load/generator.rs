@@ -243,7 +243,7 @@ mod tests {
     fn target(mock: &Mock, streamed: bool) -> Target {
         let scenario = ALL.iter().find(|scenario| scenario.streamed == streamed).unwrap();
         let words = if streamed { CHUNKS } else { 1 };
-        Target { address: mock.address, request: scenario.request("m", "k"), words }
+        Target { address: mock.address, request: scenario.request("m", "k", ""), words }
     }
 
     #[tokio::test]
@@ -274,7 +274,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(b"HTTP/1.1 401 No\r\ncontent-length: 3\r\n\r\nkey").await.unwrap();
         });
-        let target = Target { address, request: ALL[0].request("m", "k"), words: 1 };
+        let target = Target { address, request: ALL[0].request("m", "k", ""), words: 1 };
         let error = closed(&target, 1, 1, &AtomicUsize::new(0)).await.unwrap_err();
         assert_eq!(error, "HTTP/1.1 401 No: key");
     }

@@ -64,7 +64,7 @@ async fn round(
     number: &AtomicUsize,
 ) -> Result<Figures, String> {
     let target = contender.target(scenario);
-    let count = scenario.requests / extent.share;
+    let count = (scenario.requests / extent.share / contender.share).max(20);
     generator::closed(&target, CONNECTIONS, count / 10, number).await?;
     sleep(SETTLE).await;
     let cpu = || contender.daemon.as_ref().map(super::process::Daemon::cpu);
@@ -72,7 +72,8 @@ async fn round(
     let took = generator::closed(&target, CONNECTIONS, count, number).await?;
     sleep(SETTLE).await;
     let spent = cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
-    let answers = steady(&target, scenario, extent, number).await?;
+    let rate = (scenario.rate / u32::try_from(contender.share).unwrap_or(1)).max(5);
+    let answers = steady(&target, rate, extent, number).await?;
     let requests = u32::try_from(count).unwrap_or(u32::MAX);
     Ok(Figures {
         cpu: spent.map(|spent| micros(spent / requests)),
@@ -85,13 +86,13 @@ async fn round(
 
 async fn steady(
     target: &Target,
-    scenario: &Scenario,
+    rate: u32,
     extent: Extent,
     number: &AtomicUsize,
 ) -> Result<Vec<Answer>, String> {
     // The first requests find cold connections.
-    generator::open(target, scenario.rate, extent.open / 10, number).await?;
-    generator::open(target, scenario.rate, extent.open, number).await
+    generator::open(target, rate, extent.open / 10, number).await?;
+    generator::open(target, rate, extent.open, number).await
 }
 
 /// Memory of the proxies: idle, and with many requests that wait for the mock.

@@ -7,6 +7,7 @@ mod contender;
 mod generator;
 mod measure;
 mod mock;
+mod peers;
 mod process;
 mod report;
 mod scenario;
@@ -34,6 +35,8 @@ struct Options {
     only: Option<String>,
     streams: Option<usize>,
     doorward: Doorward,
+    litellm: Option<PathBuf>,
+    portkey: Option<PathBuf>,
     /// This is the optimised program on its own core already.
     pinned: bool,
 }
@@ -62,6 +65,8 @@ impl Options {
                     options.streams = Some(count.ok_or("--streams takes a number")?);
                 }
                 "--doorward" => options.doorward = Doorward::At(value()?.into()),
+                "--litellm" => options.litellm = Some(value()?.into()),
+                "--portkey" => options.portkey = Some(value()?.into()),
                 "--no-doorward" => options.doorward = Doorward::None,
                 "--pinned" => options.pinned = true,
                 other => return Err(format!("load does not know {other}\n\n{}", crate::USAGE)),
@@ -180,6 +185,12 @@ async fn compare(root: &Path, options: &Options) -> Result<Told, String> {
         vec![Contender::direct(mock.address), Contender::nginx(mock.address).await?];
     if let Some(program) = &program {
         contenders.push(Contender::doorward(program, mock.address, 16_384).await?);
+    }
+    if let Some(program) = &options.litellm {
+        contenders.push(peers::litellm(program, mock.address).await?);
+    }
+    if let Some(script) = &options.portkey {
+        contenders.push(peers::portkey(script, mock.address).await?);
     }
     let number = AtomicUsize::new(1);
     progress("memory");

@@ -41,7 +41,7 @@ const CHAT: Scenario = Scenario {
 };
 
 /// All scenarios, in the order they are run.
-pub(super) const ALL: [Scenario; 7] = [
+pub(super) const ALL: [Scenario; 14] = [
     CHAT,
     Scenario {
         name: "chat 16 KiB",
@@ -55,25 +55,50 @@ pub(super) const ALL: [Scenario; 7] = [
         requests: 5_000,
         ..CHAT
     },
+    Scenario { name: "chat 256 KiB", prompt: LARGE, requests: 1_000, rate: 50, ..CHAT },
     Scenario { name: "tools", prompt: Prompt::Tools, requests: 10_000, ..CHAT },
-    Scenario { name: "stream", streamed: true, requests: 1_000, rate: 100, ..CHAT },
+    STREAM,
+    Scenario { name: "stream 16 KiB", prompt: MIDDLE, ..STREAM },
+    Scenario { name: "stream 256 KiB", prompt: LARGE, rate: 50, ..STREAM },
     Scenario { name: "translated", translated: true, requests: 10_000, ..CHAT },
     Scenario {
-        name: "translated stream",
-        streamed: true,
+        name: "translated 16 KiB",
+        prompt: MIDDLE,
         translated: true,
-        requests: 1_000,
-        rate: 100,
+        requests: 5_000,
         ..CHAT
     },
+    Scenario {
+        name: "translated 256 KiB",
+        prompt: LARGE,
+        translated: true,
+        requests: 1_000,
+        rate: 50,
+        ..CHAT
+    },
+    Scenario { name: "translated stream", translated: true, ..STREAM },
+    Scenario { name: "translated stream 16 KiB", prompt: MIDDLE, translated: true, ..STREAM },
+    Scenario {
+        name: "translated stream 256 KiB",
+        prompt: LARGE,
+        translated: true,
+        rate: 50,
+        ..STREAM
+    },
 ];
+
+const MIDDLE: Prompt = Prompt::Plain { messages: 8, bytes: 16 << 10 };
+const LARGE: Prompt = Prompt::Plain { messages: 32, bytes: 256 << 10 };
+
+const STREAM: Scenario =
+    Scenario { name: "stream", streamed: true, requests: 1_000, rate: 100, ..CHAT };
 
 /// Slow streams, many at once.
 pub(super) const HELD_STREAM: Scenario = Scenario { name: "held stream", streamed: true, ..CHAT };
 
 impl Scenario {
     /// The request of this scenario for a model, by a key.
-    pub(super) fn request(&self, model: &str, key: &str) -> Request {
+    pub(super) fn request(&self, model: &str, key: &str, more: &str) -> Request {
         let mut body = match self.prompt {
             Prompt::Plain { messages, bytes } => plain(messages, bytes),
             Prompt::Tools => with_tools(),
@@ -82,7 +107,7 @@ impl Scenario {
         if self.streamed {
             body["stream"] = json!(true);
         }
-        Request::new(&body.to_string(), key)
+        Request::new(&body.to_string(), key, more)
     }
 }
 
@@ -97,11 +122,12 @@ pub(super) struct Request {
 }
 
 impl Request {
-    fn new(body: &str, key: &str) -> Self {
+    /// `more` are header lines that a proxy wants beside the usual ones.
+    fn new(body: &str, key: &str, more: &str) -> Self {
         let head = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n\
              user-agent: load/1\r\naccept: */*\r\ncontent-type: application/json\r\n\
-             authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
+             authorization: Bearer {key}\r\n{more}content-length: {}\r\n\r\n",
             body.len()
         );
         let text = head + body;
@@ -203,8 +229,8 @@ mod tests {
 
     #[test]
     fn prompts_are_as_large_as_their_names_say() {
-        for (scenario, kib) in ALL.iter().zip([1, 16, 64]) {
-            let length = body(&mut scenario.request("m", "k"), 1).len();
+        for (scenario, kib) in ALL.iter().zip([1, 16, 64, 256]) {
+            let length = body(&mut scenario.request("m", "k", ""), 1).len();
             assert!(length.abs_diff(kib << 10) < kib * 60, "{}: {length}", scenario.name);
         }
     }
@@ -213,7 +239,7 @@ mod tests {
     fn a_conversation_ends_with_the_user() {
         for scenario in ALL {
             let body: Value =
-                serde_json::from_str(&body(&mut scenario.request("m", "k"), 1)).unwrap();
+                serde_json::from_str(&body(&mut scenario.request("m", "k", ""), 1)).unwrap();
             let messages = body["messages"].as_array().unwrap();
             assert_eq!(messages.last().unwrap()["role"], "user");
             assert_eq!(body["stream"] == json!(true), scenario.streamed);
@@ -222,14 +248,15 @@ mod tests {
 
     #[test]
     fn no_two_requests_are_the_same() {
-        let mut request = ALL[0].request("m", "k");
+        let mut request = ALL[0].request("m", "k", "");
         assert!(body(&mut request, 7).contains("#00000007"));
         assert!(body(&mut request, 12_345_678).contains("#12345678"));
     }
 
     #[test]
     fn tools_come_with_a_history_of_twenty_messages() {
-        let body: Value = serde_json::from_str(&body(&mut ALL[3].request("m", "k"), 1)).unwrap();
+        let body: Value =
+            serde_json::from_str(&body(&mut ALL[4].request("m", "k", ""), 1)).unwrap();
         assert_eq!(body["messages"].as_array().unwrap().len(), 21);
         assert_eq!(body["tools"].as_array().unwrap().len(), 20);
     }
