@@ -37,13 +37,18 @@ impl Amount {
         self.0
     }
 
+    /// In billionths; nano-dollars, where it is money. Stops at the far end.
+    pub const fn billionths(self) -> u64 {
+        self.0.saturating_mul(1_000)
+    }
+
     /// As a whole number, if it is one.
     pub const fn as_whole(self) -> Option<u64> {
         if self.0.is_multiple_of(ONE) { Some(self.0 / ONE) } else { None }
     }
 
-    /// From a binary fraction, to the nearest millionth.
-    fn from_float(number: f64) -> Option<Self> {
+    /// From a binary fraction that stands for a number with at most six decimals.
+    pub(crate) fn from_float(number: f64) -> Option<Self> {
         // Shortest decimal text that reads back as this fraction: `0.1` stays 0.1.
         format!("{number}").parse().ok()
     }

@@ -1,33 +1,134 @@
 //! Where the counts are kept.
+//!
+//! A store that several processes share fits this trait as it is. [`reserve`](Counters::reserve)
+//! is one atomic step of the store: a Lua script in Redis, a statement under row locks in
+//! PostgreSQL. [`settle`](Counters::settle) does not wait: a remote store queues it, and where the
+//! process dies first, the [lease](Hold::until) says what becomes of it. Each call carries the
+//! whole [`Hold`], so the store need remember of one no more than its id.
 
-use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use doorward_core::Timestamp;
+use doorward_core::{BoxFuture, KeyId, RequestId, Timestamp};
+use serde::{Serialize, Serializer};
+
+mod memory;
+
+pub use memory::Memory;
+
+/// Whose count it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// Everybody's together.
+    All,
+    /// A principal's or a team's, by its name.
+    Name(Arc<str>),
+    /// A virtual key's.
+    Key(KeyId),
+    /// An agent's, of a principal.
+    Agent {
+        /// For whom it acts.
+        principal: Arc<str>,
+        /// Its name.
+        agent: Arc<str>,
+    },
+}
+
+/// The name, the key's public id, or `agent of principal`; nothing for everybody.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => Ok(()),
+            Self::Name(name) => f.write_str(name),
+            Self::Key(key) => fmt::Display::fmt(key, f),
+            Self::Agent { principal, agent } => write!(f, "{agent} of {principal}"),
+        }
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 /// Which count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CounterKey {
     /// The rule.
     pub rule: Arc<str>,
-    /// Who, where each has a count of their own; else empty.
-    pub subject: Arc<str>,
+    /// Whose.
+    pub subject: Subject,
+}
+
+/// What is counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// All from a moment until another: windows of one count follow one another.
+    Window {
+        /// The first moment.
+        starts: Timestamp,
+        /// The first moment after it: nothing need be kept longer.
+        ends: Timestamp,
+    },
+    /// All within so long before now. What was reserved at a moment counts for at least the
+    /// length, and for at most a [sixtieth](ROLLING_PARTS) of it longer.
+    Rolling {
+        /// How long.
+        length: Duration,
+    },
+    /// What is held now: a hold's claim counts until it is settled or its lease runs out.
+    Held,
+}
+
+/// Into how many parts a rolling window is cut. A part's amount counts until all of the part is
+/// out of the window, so that room comes back late by up to one part, and never early.
+pub const ROLLING_PARTS: u32 = 60;
+
+/// One count, over one span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// Which.
+    pub key: CounterKey,
+    /// Over what.
+    pub span: Span,
 }
 
 /// Room wanted under one limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Which count.
-    pub key: CounterKey,
-    /// The window that it counts for. A count of an earlier window is over.
-    pub window: i64,
-    /// When the window is over: nothing need be kept longer.
-    pub ends: Timestamp,
+    /// Where it counts.
+    pub count: Count,
     /// How much there is.
     pub most: u64,
     /// How much is wanted.
     pub amount: u64,
+}
+
+/// Names one hold among those of all processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HoldId {
+    /// The request it is for.
+    pub request: RequestId,
+    /// Its number in this process.
+    pub serial: u64,
+}
+
+/// Room wanted, and then held, under several limits at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Its name.
+    pub id: HoldId,
+    /// When it was asked for. What it reserves counts from here on, whenever it is settled.
+    pub at: Timestamp,
+    /// When its lease runs out. One that was not settled until then was left behind by a process
+    /// that ended: its claims on [`Span::Held`] are void, the others stand as reserved until
+    /// their window is over, since what they stand for may have been spent.
+    pub until: Timestamp,
+    /// Under which limits. No count is claimed twice.
+    pub claims: Vec<Claim>,
 }
 
 /// There is not enough room.
@@ -37,169 +138,79 @@ pub struct Full {
     pub claim: usize,
     /// How much is used there.
     pub used: u64,
+    /// When so much of it is over that the claim fits, if nothing is added. `None` where that is
+    /// not foreseeable, or never.
+    pub room_at: Option<Timestamp>,
+}
+
+/// Nothing was reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    /// There is not enough room.
+    #[error("claim {} is full", .0.claim)]
+    Full(Full),
+    /// The counts cannot be had.
+    #[error("the counts cannot be had")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// How much of a count is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Used {
+    /// So much.
+    pub amount: u64,
+    /// When it is nothing again, if nothing is added. `None` where it is nothing, or that is not
+    /// foreseeable.
+    pub until: Option<Timestamp>,
 }
 
 /// Counts that several callers share.
+///
+/// ```
+/// use std::time::Duration;
+/// use doorward_core::{RequestId, Timestamp};
+/// use doorward_ledger::{Claim, Count, CounterKey, Counters, Hold, HoldId, Memory, Span, Subject};
+///
+/// let now = Timestamp::from_micros(0);
+/// let key = CounterKey { rule: "tokens".into(), subject: Subject::All };
+/// let count = Count { key, span: Span::Window { starts: now, ends: now.after(Duration::from_secs(60)) } };
+/// let hold = Hold {
+///     id: HoldId { request: RequestId::from_bytes([7; 16]), serial: 1 },
+///     at: now,
+///     until: now.after(Duration::from_secs(3600)),
+///     claims: vec![Claim { count: count.clone(), most: 100, amount: 80 }],
+/// };
+/// # futures_util::FutureExt::now_or_never(async {
+/// let counters = Memory::default();
+/// counters.reserve(&hold).await?;
+/// counters.settle(&hold, &[25]);
+/// assert_eq!(counters.used(&[count], now).await.unwrap()[0].amount, 25);
+/// # Ok::<(), doorward_ledger::ReserveError>(())
+/// # }).unwrap().unwrap();
+/// ```
 pub trait Counters: Send + Sync + fmt::Debug {
     /// Adds all the claims, or none of them: at no moment does another caller see some added.
     ///
     /// # Errors
     ///
-    /// The first claim for which there is not enough room.
-    fn reserve(&self, claims: &[Claim], now: Timestamp) -> Result<(), Full>;
+    /// The first claim for which there is not enough room; or that the counts cannot be had, and
+    /// then the hold may stand all the same until it is settled.
+    fn reserve<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<(), ReserveError>>;
 
-    /// Puts `amounts`, in the claims' order, in the place of what the claims reserved. More than
-    /// was reserved counts in full, even over the limit: it is spent. A window that is over is
-    /// left alone.
-    fn settle(&self, claims: &[Claim], amounts: &[u64]);
+    /// Puts `amounts`, in the claims' order, in the place of what the hold reserved, and lets go
+    /// of its claims on [`Span::Held`]. More than was reserved counts in full, even over the
+    /// limit: it is spent. A window that is over is left alone. A hold that is not there, because
+    /// it never was or is settled, changes nothing; one whose lease ran out may be forgotten.
+    fn settle(&self, hold: &Hold, amounts: &[u64]);
 
-    /// How much is used.
-    fn used(&self, key: &CounterKey, window: i64) -> u64;
-}
-
-/// Counts in memory: for one process, gone with it.
-#[derive(Debug, Default)]
-pub struct Memory {
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    of: HashMap<CounterKey, Count>,
-    /// Counts are cleared of what is over when there are so many.
-    clear_at: usize,
-}
-
-#[derive(Debug)]
-struct Count {
-    window: i64,
-    ends: Timestamp,
-    used: u64,
-}
-
-/// Below this many counts nothing is cleared.
-const CLEAR_FROM: usize = 4096;
-
-impl Memory {
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Counts {
-    fn used(&self, key: &CounterKey, window: i64) -> u64 {
-        // A later window than asked for: the caller looked at the clock before it began.
-        self.of.get(key).filter(|count| count.window >= window).map_or(0, |count| count.used)
-    }
-
-    fn add(&mut self, claim: &Claim, now: Timestamp) {
-        match self.of.get_mut(&claim.key) {
-            Some(count) if count.window >= claim.window => {
-                count.used = count.used.saturating_add(claim.amount);
-            }
-            Some(count) => *count = Count::of(claim),
-            None => {
-                self.clear(now);
-                self.of.insert(claim.key.clone(), Count::of(claim));
-            }
-        }
-    }
-
-    fn clear(&mut self, now: Timestamp) {
-        if self.of.len() >= self.clear_at.max(CLEAR_FROM) {
-            self.of.retain(|_, count| count.ends > now);
-            self.clear_at = self.of.len().saturating_mul(2);
-        }
-    }
-}
-
-impl Count {
-    fn of(claim: &Claim) -> Self {
-        Self { window: claim.window, ends: claim.ends, used: claim.amount }
-    }
-}
-
-impl Counters for Memory {
-    fn reserve(&self, claims: &[Claim], now: Timestamp) -> Result<(), Full> {
-        let mut counts = self.lock();
-        for (place, claim) in claims.iter().enumerate() {
-            let used = counts.used(&claim.key, claim.window);
-            if used.saturating_add(claim.amount) > claim.most {
-                return Err(Full { claim: place, used });
-            }
-        }
-        for claim in claims {
-            counts.add(claim, now);
-        }
-        Ok(())
-    }
-
-    fn settle(&self, claims: &[Claim], amounts: &[u64]) {
-        let mut counts = self.lock();
-        for (claim, amount) in claims.iter().zip(amounts) {
-            if let Some(count) = counts.of.get_mut(&claim.key)
-                && count.window == claim.window
-            {
-                count.used = count.used.saturating_sub(claim.amount).saturating_add(*amount);
-            }
-        }
-    }
-
-    fn used(&self, key: &CounterKey, window: i64) -> u64 {
-        self.lock().used(key, window)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn claim(rule: &str, window: i64, most: u64, amount: u64) -> Claim {
-        let key = CounterKey { rule: rule.into(), subject: "".into() };
-        Claim { key, window, ends: Timestamp::from_micros(window + 1), most, amount }
-    }
-
-    const NOW: Timestamp = Timestamp::from_micros(0);
-
-    #[test]
-    fn all_claims_are_added_or_none() {
-        let counts = Memory::default();
-        let claims = [claim("wide", 0, 10, 3), claim("narrow", 0, 4, 3)];
-        assert_eq!(counts.reserve(&claims, NOW), Ok(()));
-        assert_eq!(counts.reserve(&claims, NOW), Err(Full { claim: 1, used: 3 }));
-        assert_eq!(counts.used(&claims[0].key, 0), 3);
-    }
-
-    #[test]
-    fn settling_puts_the_actual_in_place_of_the_reserved() {
-        let counts = Memory::default();
-        let claims = [claim("a", 0, 10, 8)];
-        assert_eq!(counts.reserve(&claims, NOW), Ok(()));
-        counts.settle(&claims, &[2]);
-        assert_eq!(counts.used(&claims[0].key, 0), 2);
-        counts.settle(&[claim("a", 0, 10, 0)], &[20]);
-        assert_eq!(counts.used(&claims[0].key, 0), 22, "what is spent is spent");
-    }
-
-    #[test]
-    fn a_new_window_begins_at_nothing_and_an_old_one_is_left_alone() {
-        let counts = Memory::default();
-        let old = [claim("a", 0, 5, 5)];
-        assert_eq!(counts.reserve(&old, NOW), Ok(()));
-        assert_eq!(counts.reserve(&[claim("a", 1, 5, 4)], NOW), Ok(()));
-        counts.settle(&old, &[0]);
-        assert_eq!(counts.used(&old[0].key, 1), 4);
-        // Looked at the clock before the new window began.
-        assert_eq!(counts.reserve(&old, NOW), Err(Full { claim: 0, used: 4 }));
-    }
-
-    #[test]
-    fn what_is_over_is_cleared() {
-        let counts = Memory::default();
-        for n in 0..3 * i64::try_from(CLEAR_FROM).unwrap() {
-            let claims = [claim(&n.to_string(), n, 1, 1)];
-            assert_eq!(counts.reserve(&claims, Timestamp::from_micros(n)), Ok(()));
-        }
-        assert!(counts.lock().of.len() <= CLEAR_FROM);
-    }
+    /// How much of each is used, in the same order.
+    ///
+    /// # Errors
+    ///
+    /// Where the counts cannot be had.
+    fn used<'a>(
+        &'a self,
+        counts: &'a [Count],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Used>, Box<dyn Error + Send + Sync>>>;
 }

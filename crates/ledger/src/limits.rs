@@ -1,18 +1,31 @@
 //! The limits, applied to calls.
 
 use std::fmt;
-use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use doorward_core::{
-    Ask, BoxFuture, CallError, Clock, Code, Cx, Ledger, Principal, Reservation, Settled, Spent,
-    Timestamp,
+    Ask, BoxFuture, CallError, Clock, Code, Cx, Estimate, Ledger, Reservation, Timestamp,
 };
 
-use crate::{Claim, CounterKey, Counters, Full, Per, Prices, Rule, Unit, Unpriced};
+use crate::prices::Prices;
+use crate::{Bound, Claim, Counters, Hold, HoldId, ReserveError, Rule, Unit};
 
-/// Tokens reserved for an answer where the client did not say how long it may be.
+mod held;
+mod limit;
+mod state;
+
+use held::{Bill, Free, Held};
+use limit::Limit;
+pub use state::{Headroom, LimitState};
+
+/// Tokens reserved for an answer where nobody said how long it may be.
 const OUTPUT: u64 = 4096;
+
+/// How long a call may run before its process is taken to have ended, unless said.
+const LEASE: Duration = Duration::from_secs(3_600);
 
 /// A rule that cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,31 +36,67 @@ pub enum LimitsError {
     /// Calls and tokens come in whole numbers.
     #[error("limit `{0}` counts calls or tokens: its amount must be a whole number")]
     Fraction(String),
+    /// It counts what goes by, and does not tell for how long.
+    #[error("limit `{0}` needs a window: minute, hour, day, week or month")]
+    Window(String),
+    /// It counts what runs at once.
+    #[error("limit `{0}` counts what runs at once: it has no window, rolling or in a time zone")]
+    NoWindow(String),
+    /// There is no such time zone.
+    #[error("limit `{0}`: no time zone is called `{1}`; they are named like Europe/Berlin")]
+    TimeZone(String, String),
+    /// Its windows are the same everywhere.
+    #[error("limit `{0}`: only the calendar's days, weeks and months differ by time zone")]
+    Nowhere(String),
+    /// It would never count anything.
+    #[error("limit `{0}` would never count anything: {1}")]
+    Idle(String, &'static str),
 }
 
-/// Holds limits over both planes.
+/// Holds limits over both planes, and puts down what calls cost.
 ///
-/// Requests and tokens that are used up are answered with [`Code::RateLimited`], money with
-/// [`Code::BudgetExhausted`]; both name the rule. A call that did not reach its upstream gives
-/// back tokens and money, but counts as a request.
+/// A model call takes one request and one place of those at once; each of its attempts takes
+/// tokens and money, at the dearest that it may come to; a tool call takes one request and one
+/// tool call. All levels are reserved together or not at all.
+///
+/// Requests and concurrency that are used up are answered with [`Code::RateLimited`], money and
+/// tool calls with [`Code::BudgetExhausted`]; tokens by the minute, hour or day are a rate, by
+/// the week or month a budget. The refusal names the rule.
+///
+/// An attempt is put down at what the provider says that it cost ([`Billed::cost_usd`]), else at
+/// its tokens times its price, in the tier that served it; where no tier is reported, in the
+/// dearer of the standard one and the one asked for. Where no tokens are reported, the worst case
+/// stands, unless the upstream was not reached: then tokens and money come back, but it counts
+/// as a request. A reservation that is dropped unsettled gives back its place among those at
+/// once, and nothing that may have been spent.
+///
+/// [`Billed::cost_usd`]: doorward_core::Billed::cost_usd
 pub struct Limits {
     /// Shared with the reservations, which outlive the call that made them.
     book: Arc<Book>,
     clock: Arc<dyn Clock>,
-    output: u64,
+    prices: ArcSwap<Listed>,
+    serial: AtomicU64,
+    output: Option<u64>,
+    lease: Duration,
 }
 
 struct Book {
     limits: Vec<Limit>,
-    prices: Prices,
     counters: Arc<dyn Counters>,
 }
 
-/// A rule with what is looked up once.
-struct Limit {
-    rule: Rule,
-    name: Arc<str>,
-    most: u64,
+/// Prices, with what they are called.
+struct Listed {
+    prices: Prices,
+    id: Arc<str>,
+}
+
+impl Listed {
+    fn new(prices: Prices) -> Self {
+        let id = prices.id();
+        Self { prices, id }
+    }
 }
 
 impl Limits {
@@ -67,136 +116,122 @@ impl Limits {
             if limits.iter().any(|other| *other.name == *rule.name) {
                 return Err(LimitsError::Name(rule.name));
             }
-            let Some(most) = rule.most() else { return Err(LimitsError::Fraction(rule.name)) };
-            limits.push(Limit { name: rule.name.as_str().into(), most, rule });
+            limits.push(Limit::new(rule)?);
         }
-        let book = Arc::new(Book { limits, prices, counters });
-        Ok(Self { book, clock, output: OUTPUT })
+        Ok(Self {
+            book: Arc::new(Book { limits, counters }),
+            clock,
+            prices: ArcSwap::from_pointee(Listed::new(prices)),
+            serial: AtomicU64::new(0),
+            output: None,
+            lease: LEASE,
+        })
     }
 
-    /// Reserves so many tokens for an answer where the client did not say; 4096 unless set.
+    /// Reserves so many tokens for an answer where the client did not say how long it may be.
+    /// Unless set, limits on money reserve the longest answer that the price tells of
+    /// ([`Price::max_output`](crate::Price::max_output)), and otherwise it is 4,096: an answer
+    /// that is longer still passes a limit by the difference.
     #[must_use]
     pub fn with_default_output(mut self, tokens: u64) -> Self {
-        self.output = tokens;
+        self.output = Some(tokens);
         self
     }
 
-    /// The most the call can take under a limit; `None` where nobody knows.
-    fn worst(&self, unit: Unit, ask: &Ask<'_>) -> Option<u64> {
-        match (unit, ask) {
-            (Unit::Requests, _) => Some(1),
-            (_, Ask::Tool(_) | Ask::Model { .. }) => Some(0),
-            (Unit::Tokens, Ask::Attempt(it)) => {
-                Some(it.input.saturating_add(it.output.unwrap_or(self.output)))
+    /// Takes a call's process to have ended when the call is not settled after so long, and lets
+    /// others have its place among those at once. An hour, unless set; longer than any call runs.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Puts other prices in place of those there are. What is reserved is settled at the prices
+    /// it was reserved at.
+    pub fn set_prices(&self, prices: Prices) {
+        self.prices.store(Arc::new(Listed::new(prices)));
+    }
+
+    /// The id of the prices that hold now.
+    pub fn prices_id(&self) -> Arc<str> {
+        Arc::clone(&self.prices.load().id)
+    }
+
+    /// What a call would take under each limit. Boxed: an error is rare and large.
+    fn plan(&self, cx: &Cx, ask: &Ask<'_>, now: Timestamp) -> Result<Held, Box<CallError>> {
+        let bill = match ask {
+            Ask::Attempt(estimate) => Some(self.bill(estimate)),
+            Ask::Model { .. } | Ask::Tool(_) => None,
+        };
+        let mut claims = Vec::new();
+        let mut places = Vec::new();
+        for (place, limit) in self.book.limits.iter().enumerate() {
+            if !limit.concerns(cx, ask) {
+                continue;
             }
-            (Unit::Usd, Ask::Attempt(it)) => {
-                self.book.prices.worst(it.target, it.input, it.output.unwrap_or(self.output))
-            }
+            let amount = match (limit.rule.what, &bill) {
+                (Unit::Tokens, Some(bill)) => bill.tokens,
+                (Unit::Usd, Some(bill)) => match bill.nanos {
+                    Some(nanos) => nanos,
+                    None if bill.listed.prices.allows_unpriced() => 0,
+                    None => return Err(Box::new(limit.unpriced())),
+                },
+                _ => 1,
+            };
+            claims.push(Claim { count: limit.count(cx, now), most: limit.most, amount });
+            places.push(place);
+        }
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let id = HoldId { request: cx.request, serial };
+        let hold = Hold { id, at: now, until: now.after(self.lease), claims };
+        Ok(Held::new(Arc::clone(&self.book), hold, places, bill))
+    }
+
+    fn bill(&self, estimate: &Estimate<'_>) -> Bill {
+        let listed = self.prices.load_full();
+        let quote = listed.prices.quote(estimate.target);
+        let tokens = estimate.output.or(self.output);
+        let longest = quote.as_ref().and_then(|quote| quote.price.max_output);
+        let bound = Bound {
+            input: estimate.input,
+            output: tokens.or(longest).unwrap_or(OUTPUT),
+            tier: estimate.tier,
+            cache_1h: estimate.cache_1h,
+        };
+        Bill {
+            nanos: quote.as_ref().map(|quote| quote.price.worst(&bound)),
+            tokens: estimate.input.saturating_add(tokens.unwrap_or(OUTPUT)),
+            tier: estimate.tier.map(Into::into),
+            listed,
+            quote,
         }
     }
 
-    /// Boxed: an error is rare and large, a claim is neither.
-    fn hold(&self, cx: &Cx, ask: &Ask<'_>) -> Result<Box<dyn Reservation>, Box<CallError>> {
-        if self.book.limits.is_empty() {
+    async fn hold(&self, cx: &Cx, ask: Ask<'_>) -> Result<Box<dyn Reservation>, CallError> {
+        let idle = self.book.limits.is_empty() && !matches!(ask, Ask::Attempt(_));
+        if idle {
             return Ok(Box::new(Free));
         }
         let now = self.clock.now();
-        let mut held = Held { book: Arc::clone(&self.book), claims: vec![], places: vec![] };
-        for (place, limit) in self.book.limits.iter().enumerate() {
-            if !limit.concerns(&cx.principal, ask) {
-                continue;
+        let mut held = self.plan(cx, &ask, now).map_err(|error| *error)?;
+        if !held.has_claims() {
+            return Ok(if held.is_idle() { Box::new(Free) } else { Box::new(held) });
+        }
+        // Should this future be dropped while it waits, `held` gives back what the store may
+        // have reserved.
+        held.asked();
+        match self.book.counters.reserve(held.hold()).await {
+            Ok(()) => {
+                held.granted();
+                Ok(Box::new(held))
             }
-            let amount = match (self.worst(limit.rule.what, ask), self.book.prices.unpriced) {
-                (Some(amount), _) => amount,
-                (None, Unpriced::Allow) => 0,
-                (None, Unpriced::Deny) => return Err(Box::new(limit.unpriced())),
-            };
-            held.claims.push(limit.claim(&cx.principal, amount, now));
-            held.places.push(place);
-        }
-        if held.claims.is_empty() {
-            return Ok(Box::new(Free));
-        }
-        match self.book.counters.reserve(&held.claims, now) {
-            Ok(()) => Ok(Box::new(held)),
-            Err(full) => Err(Box::new(held.refusal(full, now))),
-        }
-    }
-}
-
-impl Limit {
-    fn concerns(&self, principal: &Principal, ask: &Ask<'_>) -> bool {
-        let rule = &self.rule;
-        let plane = match ask {
-            Ask::Model { model } => rule.what == Unit::Requests && rule.concerns_model(model),
-            Ask::Attempt(it) => rule.what != Unit::Requests && rule.concerns_model(it.model),
-            // A tool has neither tokens nor a price.
-            Ask::Tool(tool) => rule.what == Unit::Requests && rule.concerns_tool(tool.as_str()),
-        };
-        plane && rule.concerns(principal)
-    }
-
-    fn claim(&self, principal: &Principal, amount: u64, now: Timestamp) -> Claim {
-        let subject = match self.rule.per {
-            Per::All => "".into(),
-            Per::Key => match principal.key {
-                Some(key) => key.to_string().into(),
-                None => Arc::clone(&principal.id),
-            },
-            Per::Principal => Arc::clone(&principal.id),
-            Per::Team => principal.team.clone().unwrap_or_else(|| "".into()),
-        };
-        let window = self.rule.window;
-        Claim {
-            key: CounterKey { rule: Arc::clone(&self.name), subject },
-            window: window.number(now),
-            ends: now.after(window.left(now)),
-            most: self.most,
-            amount,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self.rule.what {
-            Unit::Requests | Unit::Tokens => Code::RateLimited,
-            Unit::Usd => Code::BudgetExhausted,
-        }
-    }
-
-    fn refusal(&self, claim: &Claim, now: Timestamp) -> CallError {
-        let Rule { name, amount, window, what, .. } = &self.rule;
-        let (window, unit) = (window.as_str(), what.as_str());
-        if claim.amount > claim.most {
-            let public = format!(
-                "this call may take more than limit `{name}` has: {amount} {unit} a {window}"
-            );
-            return CallError::new(self.code(), public).with_rule(name.clone());
-        }
-        CallError::new(
-            self.code(),
-            format!("limit `{name}` is used up: {amount} {unit} a {window}"),
-        )
-        .with_rule(name.clone())
-        .with_retry_after(self.rule.window.left(now))
-    }
-
-    fn unpriced(&self) -> CallError {
-        let name = &self.rule.name;
-        let public = format!("limit `{name}` counts money, and this model has no price");
-        CallError::new(self.code(), public).with_rule(name.clone())
-    }
-
-    /// What a call did take, given what was reserved.
-    fn actual(&self, reserved: u64, spent: &Spent, prices: &Prices) -> u64 {
-        match (self.rule.what, &spent.usage) {
-            (Unit::Requests, _) => reserved,
-            (_, None) if !spent.reached => 0,
-            // Nobody told: the worst case stands.
-            (_, None) => reserved,
-            (Unit::Tokens, Some(usage)) => usage.total(),
-            (Unit::Usd, Some(usage)) => {
-                let price = spent.target.as_deref().and_then(|target| prices.of(target));
-                price.map_or(reserved, |price| price.cost(usage))
+            Err(ReserveError::Full(full)) => {
+                held.refused();
+                Err(held.refusal(full, now))
+            }
+            Err(ReserveError::Unavailable(source)) => {
+                let public = "the limits cannot be counted at the moment";
+                Err(CallError { source: Some(source), ..CallError::new(Code::Overloaded, public) })
             }
         }
     }
@@ -208,7 +243,13 @@ impl Ledger for Limits {
         cx: &'a Cx,
         ask: Ask<'a>,
     ) -> BoxFuture<'a, Result<Box<dyn Reservation>, CallError>> {
-        Box::pin(ready(self.hold(cx, &ask).map_err(|error| *error)))
+        Box::pin(self.hold(cx, ask))
+    }
+
+    fn price(&self, target: &str) -> Option<(u64, u64)> {
+        let listed = self.prices.load();
+        let quote = listed.prices.quote(target)?;
+        Some(quote.price.per_token())
     }
 }
 
@@ -216,62 +257,6 @@ impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.book.limits.iter().map(|limit| &limit.name);
         f.debug_struct("Limits").field("limits", &names.collect::<Vec<_>>()).finish_non_exhaustive()
-    }
-}
-
-/// Room under no limit at all. Takes no memory, so that a box of it allocates none.
-#[derive(Debug)]
-struct Free;
-
-impl Reservation for Free {
-    fn settle(self: Box<Self>, _spent: &Spent) -> Settled {
-        Settled::default()
-    }
-
-    fn preview(&self, _spent: &Spent) -> Settled {
-        Settled::default()
-    }
-}
-
-/// Room under some limits.
-struct Held {
-    book: Arc<Book>,
-    claims: Vec<Claim>,
-    /// Which limit each claim is under.
-    places: Vec<usize>,
-}
-
-impl Held {
-    fn limits(&self) -> impl Iterator<Item = (&Limit, &Claim)> {
-        let limits = self.places.iter().filter_map(|place| self.book.limits.get(*place));
-        limits.zip(&self.claims)
-    }
-
-    fn refusal(&self, full: Full, now: Timestamp) -> CallError {
-        match self.limits().nth(full.claim) {
-            Some((limit, claim)) => limit.refusal(claim, now),
-            None => CallError::new(Code::RateLimited, "a limit is used up"),
-        }
-    }
-}
-
-impl Reservation for Held {
-    fn settle(self: Box<Self>, spent: &Spent) -> Settled {
-        let prices = &self.book.prices;
-        let actual = |(limit, claim): (&Limit, &Claim)| limit.actual(claim.amount, spent, prices);
-        let amounts: Vec<u64> = self.limits().map(actual).collect();
-        self.book.counters.settle(&self.claims, &amounts);
-        self.preview(spent)
-    }
-
-    fn preview(&self, _spent: &Spent) -> Settled {
-        Settled::default()
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("claims", &self.claims).finish_non_exhaustive()
     }
 }
 
