@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use doorward_core::ModelEvent;
+use serde_json::value::RawValue;
 
 use crate::emit;
 
@@ -218,6 +219,19 @@ pub(crate) fn fitting_id(id: &str, most: usize) -> Cow<'_, str> {
     let plain = |c: char| if fits(c) { c } else { '_' };
     let head: String = id.chars().take(most.saturating_sub(17)).map(plain).collect();
     Cow::Owned(format!("{head}_{hash:016x}"))
+}
+
+/// A call's arguments as a JSON object, byte for byte where they are one. Otherwise the text is
+/// wrapped, and `false` says so.
+pub(crate) fn object_of(arguments: &str) -> (Cow<'_, str>, bool) {
+    let text = arguments.trim();
+    if text.is_empty() {
+        return (Cow::Borrowed("{}"), true);
+    }
+    if text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok() {
+        return (Cow::Borrowed(text), true);
+    }
+    (Cow::Owned(format!(r#"{{"arguments":"{}"}}"#, emit::escape(arguments))), false)
 }
 
 #[cfg(test)]

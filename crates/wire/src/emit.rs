@@ -88,8 +88,20 @@ impl Array<'_> {
         self.item().put_slice(json.as_bytes());
     }
 
+    /// Writes a number or a boolean.
+    pub(crate) fn value(&mut self, value: impl Display) {
+        display(self.item(), value);
+    }
+
     pub(crate) fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
         object(self.item(), fill);
+    }
+
+    pub(crate) fn array(&mut self, fill: impl FnOnce(&mut Array<'_>)) {
+        let out = self.item();
+        out.put_u8(b'[');
+        fill(&mut Array { out, first: true });
+        out.put_u8(b']');
     }
 }
 

@@ -35,15 +35,21 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod calls;
+mod cohere;
 mod emit;
 mod error;
+pub mod eventstream;
+mod framed;
 mod json;
+mod ollama;
 mod openai_chat;
 mod quirks;
 mod splice;
 pub mod sse;
 mod stream;
+mod vectors;
 
 use std::fmt;
 
@@ -52,7 +58,10 @@ use doorward_core::{CallError, DialectId, EmbedCall, EmbedReply, Frame, Model, M
 use serde_json::value::RawValue;
 
 pub use anthropic::AnthropicMessages;
+pub use bedrock::{BedrockConverse, BedrockEmbeddings, CohereOnBedrock, TitanEmbeddings};
+pub use cohere::{CohereChat, CohereEmbeddings};
 pub use error::{ReadError, WriteError, status};
+pub use ollama::{OllamaChat, OllamaEmbeddings};
 pub use openai_chat::OpenAiChat;
 pub use quirks::Quirks;
 
@@ -109,7 +118,8 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// Whether an answer of this media type comes as a stream.
     fn is_stream(&self, content_type: Option<&str>) -> bool {
         content_type.is_none_or(|kind| {
-            kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+            let kind = kind.trim_start().to_ascii_lowercase();
+            kind.starts_with("text/event-stream") || kind.starts_with(eventstream::MEDIA_TYPE)
         })
     }
 
@@ -336,7 +346,8 @@ pub trait Writer: Send {
 /// assert!(doorward_wire::dialect(DialectId::new("morse")).is_none());
 /// ```
 pub fn dialect(id: DialectId) -> Option<&'static dyn Dialect> {
-    const ALL: [&dyn Dialect; 2] = [&OpenAiChat, &AnthropicMessages];
+    const ALL: [&dyn Dialect; 5] =
+        [&OpenAiChat, &AnthropicMessages, &BedrockConverse, &CohereChat, &OllamaChat];
     ALL.into_iter().find(|dialect| dialect.id() == id)
 }
 pub mod responses {

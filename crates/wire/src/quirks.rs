@@ -52,6 +52,10 @@ pub struct Quirks {
     pub reasoning_outside: bool,
     /// Whether `temperature` and `top_p` exclude each other: `top_p` is left out, and reported.
     pub one_sampling: bool,
+    /// Whether a stream is AWS's binary event stream, each of whose messages holds one event of
+    /// the dialect in base64 (Bedrock `InvokeModelWithResponseStream`). Its frames carry the
+    /// events as the dialect's owner sends them.
+    pub aws_event_stream: bool,
 }
 
 impl Quirks {
@@ -77,6 +81,7 @@ impl Quirks {
             schema_omit: Vec::new(),
             reasoning_outside: false,
             one_sampling: false,
+            aws_event_stream: false,
         }
     }
 }

@@ -4,6 +4,7 @@ mod blocks;
 mod compose;
 mod event;
 mod history;
+mod invoked;
 mod reader;
 mod request;
 mod turns;
@@ -52,7 +53,10 @@ impl Dialect for AnthropicMessages {
         compose::write(call, to)
     }
 
-    fn reader(&self, streaming: bool, _quirks: &Quirks) -> Box<dyn Reader> {
+    fn reader(&self, streaming: bool, quirks: &Quirks) -> Box<dyn Reader> {
+        if streaming && quirks.aws_event_stream {
+            return reader::framed(invoked::framing());
+        }
         reader::new(streaming)
     }
 

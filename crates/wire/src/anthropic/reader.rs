@@ -9,6 +9,7 @@ use super::event::{BlockIn, DeltaIn, EventIn, Kind, Kinds, MessageIn, UsageIn};
 use super::finish_of;
 use crate::calls::made_id;
 use crate::error::Problem;
+use crate::framed::{self, Framing};
 use crate::json::{Source, Text};
 use crate::stream::{self, Decoder};
 use crate::{ReadError, Reader};
@@ -18,6 +19,11 @@ const MOST_BLOCKS: usize = 4096;
 
 pub(super) fn new(streaming: bool) -> Box<dyn Reader> {
     stream::reader(Messages::default(), streaming)
+}
+
+/// A reader of a stream in another framing than server-sent events.
+pub(super) fn framed(framing: impl Framing + 'static) -> Box<dyn Reader> {
+    framed::reader(framing, Messages::default())
 }
 
 /// Where an answer stands.
