@@ -1,5 +1,6 @@
 //! Puts the shipped parts together as the configuration says.
 
+mod models;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -10,20 +11,17 @@ use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
 use doorward_core::{
-    Clock, Credential, Entropy, Models, Names, Pattern, PooledEntropy, Secret, SystemClock, Tools,
+    Clock, Entropy, Names, PooledEntropy, Secret, SystemClock, Tools,
 };
 use doorward_guardrails::{Contracts, Stance, ToolEngine};
 use doorward_identity::{Guesses, Pepper, Rules, StaticCredentials, VirtualKeys};
-use doorward_ledger::{Limits, Price, Prices};
 use doorward_mcp_broker::{Broker, Server, ServerKind, ServerStatus};
-use doorward_model_router::{Alias, HttpTransport, Provider, Router, Timeouts, Upstream};
 use doorward_store::Sqlite;
 use tokio::task::JoinHandle;
 
 use crate::around::{Policy, RecordTools};
 use crate::config::{
-    EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, ServerConfig,
-    UpstreamConfig, UserRole,
+    EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, ServerConfig, UserRole,
 };
 use crate::edge::{Edge, EdgeLimits, EdgeParts};
 use crate::enforced::Enforced;
@@ -31,6 +29,8 @@ use crate::keep::{Keep, KeepError};
 use crate::launcher::SandboxLauncher;
 use crate::metrics::Metrics;
 use crate::own::OwnTools;
+
+pub use models::upstreams;
 
 /// Keys are believed for so long while their storage cannot be asked.
 const KEYS_STALE: Duration = Duration::from_secs(30);
@@ -118,8 +118,11 @@ impl Gateway {
     pub fn start(root: &Root, around: &Surroundings) -> Result<Self, StartError> {
         let storage = Storage::open(root, around)?;
         let upstreams = upstreams(root, &around.environment);
-        let credentials = Arc::new(credentials(root, &upstreams, &around.environment)?);
-        let router = Arc::new(router(root, &upstreams, &credentials, around)?);
+        let credentials = models::credentials(root, &upstreams, &around.environment)?;
+        let credentials = Arc::new(credentials);
+        let limits = Arc::new(models::ledger(root, &upstreams, around)?);
+        let router = models::router(root, &upstreams, &credentials, &limits, around)?;
+        let router = Arc::new(router);
         let broker = Arc::new(broker(root, &credentials, &storage, around)?);
         let names: Arc<dyn Names> = broker.clone();
         let contracts = contracts(root)?;
@@ -129,7 +132,7 @@ impl Gateway {
         let policy = Policy {
             authorizer: Arc::new(Rules::default()),
             guard: Arc::new(guard),
-            ledger: Arc::new(ledger(root, around)?),
+            ledger: limits.clone(),
             sink: storage.recorder.clone(),
             clock: around.clock.clone(),
             entropy: around.entropy.clone(),
@@ -139,7 +142,7 @@ impl Gateway {
                 RecordWhen::After => RecordTools::After,
             },
         };
-        let models: Arc<dyn Models> = router.clone();
+        let models = models::cached(root, &router, around);
         let tools: Arc<dyn Tools> = Arc::new(OwnTools::new(broker.clone()));
         let edge = Edge::new(
             Enforced::new(models, policy.clone()),
@@ -149,6 +152,7 @@ impl Gateway {
         let tasks = vec![
             tokio::spawn(tasks::refresh_keys(storage.keys)),
             tokio::spawn(tasks::refresh_models(router, around.entropy.clone())),
+            tokio::spawn(tasks::refresh_prices(limits, Arc::new(root.clone()), upstreams.clone())),
             tokio::spawn(tasks::start_servers(broker.clone(), contracts, around.entropy.clone())),
         ];
         let upstreams = upstreams.into_iter().map(|upstream| upstream.name).collect();
@@ -262,26 +266,12 @@ pub fn open_storage(root: &Root) -> Result<(Keep, Sqlite, PathBuf), StartError> 
     Ok((keep, sqlite, database))
 }
 
-/// The configured upstreams; where none is, those whose keys are in the environment under the
-/// names that the vendors' own tools use.
-pub fn upstreams(root: &Root, environment: &Environment) -> Vec<UpstreamConfig> {
-    if !root.upstream.is_empty() {
-        return root.upstream.clone();
-    }
-    let found = Provider::names().filter_map(|name| {
-        let provider = Provider::named(name)?;
-        provider.key_env.iter().find(|variable| environment.var(variable).is_some())?;
-        Some(UpstreamConfig::named_after(name))
-    });
-    found.collect()
-}
-
 /// The secrets that the configuration refers to and that are not there: what for, and what is
 /// missing.
 pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, SecretRefError)> {
-    let keys = root.upstream.iter().filter_map(|upstream| {
-        let what = format!("the API key of upstream `{}`", upstream.name);
-        Some((what, upstream.api_key.as_ref()?))
+    let keys = root.upstream.iter().flat_map(|upstream| {
+        let named = |(what, reference)| (format!("the {what} of upstream `{}`", upstream.name), reference);
+        upstream.secrets().map(named)
     });
     let headers = root.server.iter().filter_map(|server| {
         let what = format!("the header of server `{}`", server.name);
@@ -299,86 +289,6 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
         .chain(variables)
         .filter_map(|(what, reference)| Some((what, reference.resolve(environment).err()?)))
         .collect()
-}
-
-fn base_url(upstream: &UpstreamConfig, provider: &Provider, env: &Environment) -> Option<String> {
-    let told = || provider.base_url_env.as_deref().and_then(|name| env.var(name));
-    upstream.base_url.clone().or_else(|| told().map(str::to_owned))
-}
-
-fn router(
-    root: &Root,
-    upstreams: &[UpstreamConfig],
-    credentials: &Arc<StaticCredentials>,
-    around: &Surroundings,
-) -> Result<Router, StartError> {
-    let transport = HttpTransport::new(Timeouts::default())
-        .map_err(|error| StartError::new("no transport to model providers", error))?;
-    let mut builder =
-        Router::builder(Arc::new(transport), credentials.clone()).clock(around.clock.clone());
-    for upstream in upstreams {
-        let name = &upstream.name;
-        let wrong = |error: Box<Any>| StartError::new(format!("upstream `{name}`"), error);
-        let provider = Provider::named(&upstream.provider)
-            .ok_or_else(|| wrong(format!("unknown provider `{}`", upstream.provider).into()))?;
-        let base_url = base_url(upstream, &provider, &around.environment);
-        let mut made = Upstream::new(name.as_str(), provider, base_url.as_deref())
-            .map_err(|error| wrong(error.into()))?
-            .with_models(upstream.models.iter().cloned());
-        if let Some(ask) = upstream.stream_usage {
-            made = made.with_stream_usage(ask);
-        }
-        builder = builder.upstream(made);
-    }
-    for alias in &root.alias {
-        let targets: Result<Vec<_>, _> = alias.targets.iter().map(|t| t.parse()).collect();
-        let targets =
-            targets.map_err(|error| StartError::new(format!("alias `{}`", alias.name), error))?;
-        let name = Pattern::new(alias.name.as_str());
-        builder = builder.alias(Alias { name, strategy: alias.strategy, targets });
-    }
-    builder.build().map_err(|error| StartError::new("the model routes are wrong", error))
-}
-
-fn credentials(
-    root: &Root,
-    upstreams: &[UpstreamConfig],
-    environment: &Environment,
-) -> Result<StaticCredentials, StartError> {
-    let missing = |what: String| move |error: SecretRefError| StartError::new(what, error);
-    let mut credentials = StaticCredentials::default();
-    for upstream in upstreams {
-        let key = match &upstream.api_key {
-            Some(reference) => {
-                let what = format!("the API key of upstream `{}`", upstream.name);
-                Some(reference.resolve(environment).map_err(missing(what))?)
-            }
-            None => vendor_key(upstream, environment),
-        };
-        if let Some(key) = key {
-            credentials = credentials.with_upstream(upstream.name.as_str(), Credential::Key(key));
-        }
-    }
-    for server in &root.server {
-        if let Some(header) = &server.header {
-            let what = format!("the header of server `{}`", server.name);
-            let value = header.value.resolve(environment).map_err(missing(what))?;
-            let name = header.name.as_str().into();
-            credentials =
-                credentials.with_server(server.name.as_str(), Credential::Header { name, value });
-        }
-    }
-    Ok(credentials)
-}
-
-/// The key under the vendor's own name. Never for an upstream at an address of its own: a
-/// vendor's key is for the vendor.
-fn vendor_key(upstream: &UpstreamConfig, environment: &Environment) -> Option<Secret> {
-    if upstream.base_url.is_some() {
-        return None;
-    }
-    let provider = Provider::named(&upstream.provider)?;
-    provider.key_env.iter().find_map(|name| environment.var(name)).map(Secret::new)
 }
 
 fn broker(
@@ -425,15 +335,20 @@ fn server_environment(
     environment: &Environment,
 ) -> Result<BTreeMap<String, Secret>, StartError> {
     let resolve = |(name, value): (&String, &EnvValue)| {
-        let value = match value {
-            EnvValue::Plain(text) => Secret::new(text.as_str()),
-            EnvValue::Secret(reference) => reference.resolve(environment).map_err(|error| {
-                StartError::new(format!("variable `{name}` of server `{}`", server.name), error)
-            })?,
-        };
+        let value = secret_value(value, environment).map_err(|error| {
+            StartError::new(format!("variable `{name}` of server `{}`", server.name), error)
+        })?;
         Ok((name.clone(), value))
     };
     server.env.iter().map(resolve).collect()
+}
+
+/// A value that may be plain or a reference.
+fn secret_value(value: &EnvValue, environment: &Environment) -> Result<Secret, SecretRefError> {
+    match value {
+        EnvValue::Plain(text) => Ok(Secret::new(text.as_str())),
+        EnvValue::Secret(reference) => reference.resolve(environment),
+    }
 }
 
 fn contracts(root: &Root) -> Result<Contracts, StartError> {
@@ -463,27 +378,6 @@ fn guard(
             UserRole::Untrusted => doorward_guardrails::UserRole::Untrusted,
         })
         .build()
-}
-
-fn ledger(root: &Root, around: &Surroundings) -> Result<Limits, StartError> {
-    let mut prices = Prices::new(root.ledger.unpriced);
-    for price in &root.price {
-        prices = prices.with(
-            price.model.as_str(),
-            Price {
-                input: price.input,
-                output: price.output,
-                cache_read: price.cache_read,
-                cache_write: price.cache_write,
-            },
-        );
-    }
-    for alias in &root.alias {
-        prices = prices.with_alias(alias.name.as_str(), alias.targets.clone());
-    }
-    let counters = Arc::new(doorward_ledger::Memory::default());
-    Limits::new(root.limit.clone(), prices, counters, around.clock.clone())
-        .map_err(|error| StartError::new("a limit is wrong", error))
 }
 
 fn edge_parts(

@@ -1,20 +1,28 @@
 //! What runs beside the requests.
 
+use std::error::Error as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_core::{Cx, Entropy, Principal, RequestId, Scope, Tools, TurnId};
 use doorward_guardrails::Contracts;
 use doorward_identity::VirtualKeys;
+use doorward_ledger::Limits;
 use doorward_mcp_broker::Broker;
 use doorward_model_router::Router;
 use serde_json::value::RawValue;
+
+use crate::config::{Root, UpstreamConfig};
 
 /// How often changed keys are looked for. A revoked key stops working within this time.
 const KEY_REFRESH: Duration = Duration::from_millis(500);
 
 /// How often upstreams are asked which models they have.
 const MODEL_REFRESH: Duration = Duration::from_mins(10);
+
+/// How often a configured price list is looked at.
+const PRICE_REFRESH: Duration = Duration::from_secs(30);
 
 /// Brings in changed keys.
 pub(super) async fn refresh_keys(keys: Arc<VirtualKeys>) {
@@ -38,6 +46,36 @@ pub(super) async fn refresh_models(router: Arc<Router>, entropy: Arc<dyn Entropy
     loop {
         every.tick().await;
         router.discover(&own_cx(&*entropy)).await;
+    }
+}
+
+/// Reads the configured price list again when its file changed. One that cannot be read leaves
+/// the prices as they are.
+pub(super) async fn refresh_prices(
+    limits: Arc<Limits>,
+    root: Arc<Root>,
+    upstreams: Vec<UpstreamConfig>,
+) {
+    let Some(file) = root.ledger.catalogue.clone() else { return };
+    let changed = |file: &Path| std::fs::metadata(file).and_then(|meta| meta.modified()).ok();
+    let mut known = changed(&file);
+    let mut every = tokio::time::interval(PRICE_REFRESH);
+    loop {
+        every.tick().await;
+        let now = changed(&file);
+        if now == known {
+            continue;
+        }
+        known = now;
+        match super::models::prices(&root, &upstreams) {
+            Ok(prices) => {
+                limits.set_prices(prices);
+                tracing::info!(prices = %limits.prices_id(), "prices changed");
+            }
+            Err(error) => {
+                tracing::error!(error = %error, source = ?error.source(), "the old prices stay");
+            }
+        }
     }
 }
 

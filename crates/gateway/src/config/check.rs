@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use doorward_model_router::{Provider, Target, Upstream};
+use doorward_ledger::Unpriced;
+use doorward_model_router::{AliasTarget, Provider, Target, Upstream, UpstreamError};
 
 use super::error::{nearest, quoted};
 use super::locate::Step;
@@ -39,6 +40,7 @@ pub(super) fn check(root: &Root) -> Result<(), Fault> {
     storage(root)?;
     upstreams(root)?;
     aliases(root)?;
+    teams(root)?;
     servers(root)?;
     profiles(root)?;
     limits(root)?;
@@ -84,8 +86,41 @@ fn upstreams(root: &Root) -> Result<(), Fault> {
                 fault("upstream", index, ["provider".into()], message).suggest(Some(suggestion))
             );
         };
-        let made = Upstream::new(upstream.name.as_str(), provider, upstream.base_url.as_deref());
-        made.map_err(|error| fault("upstream", index, ["base_url".into()], error.to_string()))?;
+        let made = Upstream::configured(upstream.name.as_str(), provider, upstream.options());
+        if let Err(error) = made {
+            upstream_fault(index, &error)?;
+        }
+        if upstream.aws.is_some() && (upstream.api_key.is_some() || !upstream.api_keys.is_empty()) {
+            return Err(fault("upstream", index, ["aws".into()], "both `aws` and a key are given"));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with an upstream. A setting that is missing may still be in the environment.
+fn upstream_fault(index: usize, error: &UpstreamError) -> Result<(), Fault> {
+    let key = match error {
+        UpstreamError::Missing(_) => return Ok(()),
+        UpstreamError::BadSetting(key) => key.as_str(),
+        UpstreamError::NoSuchDialect { .. } => "dialects",
+        UpstreamError::BadHeader(_) => "headers",
+        _ => "base_url",
+    };
+    Err(fault("upstream", index, [key.into()], error.to_string()))
+}
+
+fn teams(root: &Root) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for (index, team) in root.team.iter().enumerate() {
+        if team.name.is_empty() || !seen.insert(&team.name) {
+            let message = format!("`{}` is empty or another team", team.name);
+            return Err(fault("team", index, ["name".into()], message));
+        }
+        let nothing = team.require.iter().find(|(_, wanted)| wanted.to_vec().is_empty());
+        if let Some((label, _)) = nothing {
+            let key = [Step::from("require"), Step::from(label.as_str())];
+            return Err(fault("team", index, key, "no value would do: the list is empty"));
+        }
     }
     Ok(())
 }
@@ -94,22 +129,38 @@ fn aliases(root: &Root) -> Result<(), Fault> {
     let upstreams: Vec<&str> = root.upstream.iter().map(|u| u.name.as_str()).collect();
     let mut seen = HashSet::new();
     for (index, alias) in root.alias.iter().enumerate() {
-        if alias.name.is_empty() || !seen.insert(&alias.name) {
-            let message = format!("`{}` is empty or taken by another alias", alias.name);
+        let name = alias.name.as_str();
+        if name.is_empty() || !seen.insert(name) {
+            let message = format!("`{name}` is empty or taken by another alias");
             return Err(fault("alias", index, ["name".into()], message));
         }
         if alias.targets.is_empty() {
             return Err(fault("alias", index, ["targets".into()], "no targets"));
         }
-        for (at, target) in alias.targets.iter().enumerate() {
-            let key = || [Step::from("targets"), Step::from(at)];
-            let target: Target =
-                target.parse().map_err(|error| fault("alias", index, key(), format!("{error}")))?;
-            if !upstreams.contains(&&*target.upstream) {
-                let message = format!("no upstream is called `{}`", target.upstream);
-                return Err(fault("alias", index, key(), message)
-                    .suggest(nearest(&target.upstream, &upstreams)));
-            }
+        let own = vec![Step::from("targets")];
+        let rules = alias.rules.iter().enumerate();
+        let rules = rules.map(|(at, rule)| {
+            (vec![Step::from("rules"), Step::from(at), Step::from("targets")], &rule.targets)
+        });
+        for (trail, targets) in [(own, &alias.targets)].into_iter().chain(rules) {
+            known_targets(index, &trail, targets, &upstreams)?;
+        }
+    }
+    Ok(())
+}
+
+fn known_targets(
+    index: usize,
+    trail: &[Step],
+    targets: &[AliasTarget],
+    upstreams: &[&str],
+) -> Result<(), Fault> {
+    for (at, target) in targets.iter().enumerate() {
+        let upstream = &target.target.upstream;
+        if !upstreams.contains(&&**upstream) {
+            let message = format!("no upstream is called `{upstream}`");
+            let key = trail.iter().cloned().chain([Step::from(at)]);
+            return Err(fault("alias", index, key, message).suggest(nearest(upstream, upstreams)));
         }
     }
     Ok(())
@@ -185,11 +236,19 @@ fn limits(root: &Root) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     for (index, limit) in root.limit.iter().enumerate() {
         name("limit", index, &limit.name, &mut seen)?;
+        limit.check().map_err(|error| fault("limit", index, [], error.to_string()))?;
     }
     for (index, price) in root.price.iter().enumerate() {
         if let Err(error) = price.model.parse::<Target>() {
             return Err(fault("price", index, ["model".into()], error.to_string()));
         }
+    }
+    if root.ledger.unpriced == Unpriced::Estimate && root.ledger.fallback.is_none() {
+        return Err(Fault {
+            trail: vec!["ledger".into(), "unpriced".into()],
+            message: "`estimate` needs a price to estimate with".to_owned(),
+            suggestion: Some("expected `fallback = { input = …, output = … }` beside it".to_owned()),
+        });
     }
     Ok(())
 }

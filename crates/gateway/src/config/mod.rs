@@ -17,6 +17,7 @@ mod check;
 mod error;
 mod leaf;
 mod locate;
+mod routes;
 mod sections;
 
 use std::path::Path;
@@ -26,10 +27,13 @@ use serde::Deserialize;
 
 pub use error::ConfigError;
 pub use leaf::{Environment, SecretRef, SecretRefError, Size, Span};
+pub use routes::{
+    AwsKeys, CacheConfig, LedgerConfig, OneOrMore, PriceConfig, TeamConfig, UpstreamConfig,
+    UpstreamTimeouts,
+};
 pub use sections::{
-    AliasConfig, AuditConfig, EnvValue, GuardConfig, GuardMode, Header, LedgerConfig, Listen,
-    NetworkAccess, PriceConfig, ProfileConfig, RecordWhen, SandboxMode, ServerConfig, Storage,
-    UpstreamConfig, UserRole,
+    AuditConfig, EnvValue, GuardConfig, GuardMode, Header, Listen, NetworkAccess, ProfileConfig,
+    RecordWhen, SandboxMode, ServerConfig, Storage, UserRole,
 };
 
 /// The whole configuration. Every key is optional; unknown keys are errors.
@@ -44,7 +48,11 @@ pub struct Root {
     /// Model providers.
     pub upstream: Vec<UpstreamConfig>,
     /// Names of our own for lists of targets.
-    pub alias: Vec<AliasConfig>,
+    pub alias: Vec<doorward_model_router::Alias>,
+    /// What holds for teams.
+    pub team: Vec<TeamConfig>,
+    /// Answers given again.
+    pub cache: Option<CacheConfig>,
     /// MCP servers.
     pub server: Vec<ServerConfig>,
     /// Selections of servers and tools, each at `/mcp/{name}`.

@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_core::Pattern;
-use doorward_ledger::{Amount, Unpriced};
-use doorward_model_router::Strategy;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -82,61 +80,6 @@ impl Storage {
             self.url.strip_prefix("sqlite://").or_else(|| self.url.strip_prefix("sqlite:"))?;
         (!path.is_empty()).then(|| PathBuf::from(path))
     }
-}
-
-/// `[[upstream]]`: a model provider.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamConfig {
-    /// What it is called here, and before the slash in `provider/model`.
-    pub name: String,
-    /// A descriptor's name: `openai`, `anthropic`, `openai-compatible`, …
-    pub provider: String,
-    /// Where it is, where the descriptor does not know or another place is meant.
-    pub base_url: Option<String>,
-    /// The key to show.
-    pub api_key: Option<SecretRef>,
-    /// Models to list. Where none are given, the provider is asked.
-    #[serde(default)]
-    pub models: Vec<String>,
-    /// Whether its streams may be asked to report usage when a limit counts tokens.
-    pub stream_usage: Option<bool>,
-}
-
-impl UpstreamConfig {
-    /// A provider under its own name, with its descriptor's defaults.
-    pub fn named_after(provider: &str) -> Self {
-        Self {
-            name: provider.to_owned(),
-            provider: provider.to_owned(),
-            base_url: None,
-            api_key: None,
-            models: vec![],
-            stream_usage: None,
-        }
-    }
-}
-
-/// `[[alias]]`: a name of our own for a list of targets.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AliasConfig {
-    /// The name clients write; may hold `*`.
-    pub name: String,
-    /// How the targets are tried.
-    #[serde(default)]
-    #[schemars(with = "StrategyName")]
-    pub strategy: Strategy,
-    /// `upstream/model`, best first.
-    pub targets: Vec<String>,
-}
-
-/// `fallback`: as written, the next when one fails.
-#[derive(JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "stands for the router's type in the schema only")]
-enum StrategyName {
-    Fallback,
 }
 
 /// `[[server]]`: an MCP server, by `command` (a child process in the sandbox) or by `url`.
@@ -270,30 +213,6 @@ pub struct ProfileConfig {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub tools: Vec<Pattern>,
-}
-
-/// `[[price]]`: what a model costs, in US dollars per million tokens.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceConfig {
-    /// `upstream/model`.
-    pub model: String,
-    /// Prompt tokens.
-    pub input: Amount,
-    /// Answer tokens.
-    pub output: Amount,
-    /// Prompt tokens read from the provider's cache; as `input` where left out.
-    pub cache_read: Option<Amount>,
-    /// Prompt tokens written to the provider's cache; as `input` where left out.
-    pub cache_write: Option<Amount>,
-}
-
-/// `[ledger]`: money.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LedgerConfig {
-    /// What becomes of a call whose price nobody knows, under a limit on money.
-    pub unpriced: Unpriced,
 }
 
 /// `[guard]`: the guard.
