@@ -147,11 +147,16 @@ pub(crate) struct Bodies {
     pub(crate) error: fn(&CallError, &mut BytesMut),
 }
 
+/// What a dialect does with a body of its own that came as it is: what to send in its place, or
+/// `None` where it must be written anew.
+pub(crate) type Amend = fn(&Bytes, &Answer, &WriterOptions) -> Option<Bytes>;
+
 /// Writes one body once all frames are there.
 #[derive(Debug)]
 pub(crate) struct Collected {
     options: WriterOptions,
     bodies: Bodies,
+    amend: Option<Amend>,
     answer: Answer,
     frames: usize,
     /// The only frame's bytes, if they are the client's dialect.
@@ -162,15 +167,25 @@ pub(crate) struct Collected {
 impl Collected {
     pub(crate) fn new(options: WriterOptions, bodies: Bodies) -> Self {
         let answer = Answer::default();
-        Self { options, bodies, answer, frames: 0, raw: None, ended: false }
+        Self { options, bodies, amend: None, answer, frames: 0, raw: None, ended: false }
+    }
+
+    /// Has a body that came as it is looked at before it goes out.
+    pub(crate) fn amending(mut self, amend: Amend) -> Self {
+        self.amend = Some(amend);
+        self
     }
 }
 
 impl Writer for Collected {
     fn write(&mut self, frame: &Frame, _out: &mut BytesMut) {
-        self.frames += 1;
-        let single = self.frames == 1 && self.options.same_dialect;
-        self.raw = if single { frame.raw.clone() } else { None };
+        // The bill is told beside the answer and is no part of its bytes.
+        let is_bill = |event: &ModelEvent| matches!(event, ModelEvent::Billed(_));
+        if frame.raw.is_some() || !frame.events.iter().all(is_bill) {
+            self.frames += 1;
+            let single = self.frames == 1 && self.options.same_dialect;
+            self.raw = if single { frame.raw.clone() } else { None };
+        }
         frame.events.iter().for_each(|event| self.answer.take(event));
     }
 
@@ -178,7 +193,13 @@ impl Writer for Collected {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        match (self.raw.take(), self.answer.failure()) {
+        let raw = match (self.raw.take(), self.amend) {
+            (Some(raw), Some(amend)) if self.answer.failure().is_none() => {
+                amend(&raw, &self.answer, &self.options)
+            }
+            (raw, _) => raw,
+        };
+        match (raw, self.answer.failure()) {
             (Some(raw), _) => out.extend_from_slice(&raw),
             (None, Some(error)) => (self.bodies.error)(&error, out),
             (None, None) => (self.bodies.answer)(&self.answer, &self.options, out),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use doorward_core::ModelEvent;
+use doorward_core::{IssuerState, ModelEvent};
 use serde_json::value::RawValue;
 
 use crate::emit;
@@ -32,6 +32,8 @@ struct Call {
     name: String,
     /// Arguments are free text, told as `{"input":"…"}`.
     free_text: bool,
+    /// What the issuer wants back with it, until told.
+    state: Option<IssuerState>,
     /// Its number, once told.
     number: Option<u32>,
     open: bool,
@@ -49,6 +51,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) free_text: bool,
     /// Whether the piece is a whole call.
     pub(crate) whole: bool,
+    /// State that the issuer wants back with the call.
+    pub(crate) state: Option<IssuerState>,
 }
 
 impl Calls {
@@ -72,6 +76,9 @@ impl Calls {
         }
         if call.id.is_empty() {
             piece.id.clone_into(&mut call.id);
+        }
+        if call.number.is_none() && call.state.is_none() {
+            call.state.clone_from(&piece.state);
         }
         if call.name.is_empty() {
             piece.name.clone_into(&mut call.name);
@@ -140,6 +147,7 @@ impl Calls {
             id: String::new(),
             name: String::new(),
             free_text: piece.free_text,
+            state: None,
             number: None,
             open: true,
             filled: false,
@@ -173,7 +181,7 @@ impl Call {
                 choice: self.choice,
                 id,
                 name: self.name.clone(),
-                state: None,
+                state: self.state.take(),
             });
             if self.free_text {
                 out.push(ModelEvent::ToolDelta { call, json: r#"{"input":""#.into() });

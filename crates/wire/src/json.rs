@@ -60,6 +60,11 @@ impl<'a> Source<'a> {
         start..start + part.len()
     }
 
+    /// Where the object at the top begins.
+    pub(crate) fn start_of_object(&self) -> usize {
+        self.text.find('{').unwrap_or(0)
+    }
+
     /// An error at a part of the text.
     pub(crate) fn wrong(
         &self,

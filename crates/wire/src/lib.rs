@@ -38,6 +38,7 @@ mod anthropic;
 mod bedrock;
 mod calls;
 mod cohere;
+mod custom;
 mod emit;
 mod error;
 pub mod eventstream;
@@ -45,6 +46,7 @@ mod framed;
 mod json;
 mod ollama;
 mod openai_chat;
+mod preferences;
 mod quirks;
 mod splice;
 pub mod sse;
@@ -63,7 +65,7 @@ pub use cohere::{CohereChat, CohereEmbeddings};
 pub use error::{ReadError, WriteError, status};
 pub use ollama::{OllamaChat, OllamaEmbeddings};
 pub use openai_chat::OpenAiChat;
-pub use quirks::Quirks;
+pub use quirks::{GATEWAY_FIELDS, Quirks, allowed_betas};
 
 /// The longest whole body a [`Reader`] keeps, in bytes.
 pub const MOST_BODY: usize = 64 * 1024 * 1024;

@@ -1,8 +1,30 @@
 //! What one provider of a dialect does otherwise than the dialect's owner.
 
+pub(crate) mod ids;
+pub(crate) mod mend;
+pub(crate) mod schema;
+
 use std::collections::BTreeMap;
 
+use doorward_core::Pattern;
 use serde::Deserialize;
+
+/// Fields of requests that are meant for a gateway (`OpenRouter`, Vercel) and that a provider
+/// would refuse. They go on only to an upstream that lists them in [`Quirks::extensions`].
+///
+/// `reasoning` is not among them: it is said in the provider's own words instead.
+pub const GATEWAY_FIELDS: [&str; 10] = [
+    "provider",
+    "models",
+    "route",
+    "transforms",
+    "plugins",
+    "preset",
+    "usage",
+    "providerOptions",
+    "session_id",
+    "trace",
+];
 
 /// Differences of one upstream within a dialect, from its descriptor. A call that none of them
 /// touches goes through byte for byte.
@@ -12,7 +34,8 @@ pub struct Quirks {
     /// Top-level fields that it refuses: left out, and reported.
     pub omit: Vec<String>,
     /// Fields of gateways (`provider`, `models`, `providerOptions`, …) that it understands itself:
-    /// these go on to it and are taken out for every other upstream.
+    /// these go on to it and are taken out for every other upstream. Likewise `reasoning`, and
+    /// within messages `reasoning_details` and `extra_content`.
     pub extensions: Vec<String>,
     /// Top-level fields that it calls otherwise, by the dialect's name
     /// (`max_completion_tokens = "max_tokens"`).
@@ -56,9 +79,20 @@ pub struct Quirks {
     /// the dialect in base64 (Bedrock `InvokeModelWithResponseStream`). Its frames carry the
     /// events as the dialect's owner sends them.
     pub aws_event_stream: bool,
+    /// Whether free-form tools (`OpenAI` `custom`) are unknown: they go as functions of one
+    /// string called `input`.
+    pub no_custom_tools: bool,
+    /// Whether JSON of a given shape cannot be asked for (`output_config.format`): the shape goes
+    /// as a tool that must be called, and the call comes back as text.
+    pub json_by_tool: bool,
 }
 
 impl Quirks {
+    /// Whether a field of gateways goes on to this upstream.
+    pub(crate) fn extends(&self, field: &str) -> bool {
+        self.extensions.iter().any(|known| known == field)
+    }
+
     /// None at all.
     pub const fn none() -> Self {
         Self {
@@ -82,8 +116,38 @@ impl Quirks {
             reasoning_outside: false,
             one_sampling: false,
             aws_event_stream: false,
+            no_custom_tools: false,
+            json_by_tool: false,
         }
     }
+}
+
+/// Those of a comma-separated list of `anthropic-beta` values that an upstream takes; `None` where
+/// none is left.
+///
+/// ```
+/// use doorward_wire::{Quirks, allowed_betas};
+/// let mut quirks = Quirks::none();
+/// assert_eq!(allowed_betas("a-1, b-2", &quirks).as_deref(), Some("a-1,b-2"));
+/// quirks.betas = vec!["b-*".into()];
+/// assert_eq!(allowed_betas("a-1, b-2", &quirks).as_deref(), Some("b-2"));
+/// quirks.betas = vec!["c-*".into()];
+/// assert_eq!(allowed_betas("a-1, b-2", &quirks), None);
+/// ```
+pub fn allowed_betas(value: &str, quirks: &Quirks) -> Option<String> {
+    let allowed: Vec<&str> = listed(value).filter(|beta| takes_beta(beta, quirks)).collect();
+    (!allowed.is_empty()).then(|| allowed.join(","))
+}
+
+fn takes_beta(beta: &str, quirks: &Quirks) -> bool {
+    let patterns = &quirks.betas;
+    patterns.is_empty()
+        || patterns.iter().any(|pattern| Pattern::new(pattern.as_str()).matches(beta))
+}
+
+/// The items of a header that is a list (RFC 9110 §5.6.1).
+fn listed(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// No differences, to borrow.

@@ -47,7 +47,7 @@ pub(crate) fn same_dialect(
     let asked = ask && memchr::memmem::find(body, b"\"stream_options\"").is_some();
     if ask && !asked {
         let at = raw.model.end;
-        edits.replace(at..at, r#","stream_options":{"include_usage":true}"#.into());
+        edits.replace(at..at, r#","stream_options":{"include_usage":true}"#);
     }
     if hides || asked {
         let source = Source::new(body).map_err(|_: ReadError| broken())?;
@@ -62,7 +62,8 @@ pub(crate) fn same_dialect(
     Ok(Some(edits.apply(body)))
 }
 
-fn quoted(text: &str) -> Cow<'static, str> {
+/// A JSON string.
+pub(crate) fn quoted(text: &str) -> Cow<'static, str> {
     format!("\"{}\"", emit::escape(text)).into()
 }
 
@@ -72,17 +73,17 @@ fn ask_usage(source: Source<'_>, members: &Members<'_>, raw: &RawCall, edits: &m
     let Some(options) = members.find("stream_options") else {
         // The name stood in some text only.
         let at = raw.model.end;
-        return edits.replace(at..at, format!(r#","stream_options":{{{WISH}}}"#).into());
+        return edits.replace(at..at, format!(r#","stream_options":{{{WISH}}}"#));
     };
     let span = source.span(options.value.get());
     let inner = Source::new(options.value.get().as_bytes()).and_then(|inner| inner.members());
     match inner.as_ref().map(|inner| (inner.find("include_usage"), inner.iter().len())) {
-        Ok((Some(wish), _)) => edits.replace(source.span(wish.value.get()), "true".into()),
+        Ok((Some(wish), _)) => edits.replace(source.span(wish.value.get()), "true"),
         Ok((None, others)) => {
             let comma = if others == 0 { "" } else { "," };
-            edits.replace(span.start + 1..span.start + 1, format!("{WISH}{comma}").into());
+            edits.replace(span.start + 1..span.start + 1, format!("{WISH}{comma}"));
         }
-        Err(_) => edits.replace(span, format!("{{{WISH}}}").into()),
+        Err(_) => edits.replace(span, format!("{{{WISH}}}")),
     }
 }
 
@@ -131,23 +132,37 @@ pub(crate) fn is_hidden(call: &ModelCall, name: &str) -> bool {
     call.tools.iter().any(|tool| tool.hidden && tool.name == name)
 }
 
-/// Changes to a text, applied at once.
+/// Changes to a text, applied at once. A change within a part that is itself replaced is lost.
 #[derive(Debug, Default)]
-struct Edits(Vec<(Range<usize>, Cow<'static, str>)>);
+pub(crate) struct Edits(Vec<(Range<usize>, Cow<'static, str>)>);
 
 impl Edits {
-    fn replace(&mut self, span: Range<usize>, with: Cow<'static, str>) {
-        self.0.push((span, with));
+    pub(crate) fn replace(&mut self, span: Range<usize>, with: impl Into<Cow<'static, str>>) {
+        self.0.push((span, with.into()));
+    }
+
+    /// Puts a member at the front of an object. `others` says whether any stays beside it.
+    pub(crate) fn add_member(
+        &mut self,
+        object: &Range<usize>,
+        name: &str,
+        value: &str,
+        others: bool,
+    ) {
+        let at = object.start + 1;
+        let comma = if others { "," } else { "" };
+        self.replace(at..at, format!("{}:{value}{comma}", quoted(name)));
     }
 
     /// Removes array items, each with the comma that follows it, or the one before where the
     /// items after it go too.
-    fn remove_items(&mut self, source: Source<'_>, items: &[&RawValue], gone: &[bool]) {
+    pub(crate) fn remove_items(&mut self, source: Source<'_>, items: &[&RawValue], gone: &[bool]) {
         let spans: Vec<_> = items.iter().map(|item| source.span(item.get())).collect();
         self.remove_spans(&spans, gone);
     }
 
-    fn remove_members(
+    /// Removes members, all of one object in one call.
+    pub(crate) fn remove_members(
         &mut self,
         source: Source<'_>,
         members: &Members<'_>,
@@ -168,11 +183,11 @@ impl Edits {
                 Some(last) if at > last => spans[at - 1].end..span.end,
                 _ => span.start..spans.get(at + 1).map_or(span.end, |next| next.start),
             };
-            self.replace(cut, "".into());
+            self.replace(cut, "");
         }
     }
 
-    fn apply(mut self, body: &Bytes) -> Bytes {
+    pub(crate) fn apply(mut self, body: &Bytes) -> Bytes {
         if self.0.is_empty() {
             return body.clone();
         }
@@ -180,6 +195,9 @@ impl Edits {
         let more: usize = self.0.iter().map(|(_, with)| with.len()).sum();
         let (mut out, mut from) = (BytesMut::with_capacity(body.len() + more), 0);
         for (span, with) in self.0 {
+            if span.start < from {
+                continue;
+            }
             out.extend_from_slice(body.get(from..span.start).unwrap_or_default());
             out.extend_from_slice(with.as_bytes());
             from = span.end.max(from);

@@ -45,6 +45,12 @@ pub(crate) trait Decoder: Send {
 
     /// Reads a whole body.
     fn body(&mut self, text: &[u8], out: &mut Vec<ModelEvent>) -> Result<(), ReadError>;
+
+    /// Whether the events of what was read last say something else than its bytes: these must not
+    /// reach a client then.
+    fn differs(&self) -> bool {
+        false
+    }
 }
 
 /// A reader over this decoder.
@@ -71,7 +77,8 @@ impl<D: Decoder> Streamed<D> {
         let split = self.splitter.push(bytes, &mut events);
         for event in events.drain(..) {
             let read = decode(&mut self.decoder, &event)?;
-            out.push(Frame { events: read, raw: Some(event.into_raw()) });
+            let raw = (!self.decoder.differs()).then(|| event.into_raw());
+            out.push(Frame { events: read, raw });
         }
         self.events = events;
         split
@@ -84,7 +91,8 @@ impl<D: Decoder> Streamed<D> {
                 Ok(events) => (events, false),
                 Err(_) => (Vec::new(), true),
             };
-            out.push(Frame { events, raw: Some(event.into_raw()) });
+            let raw = (!self.decoder.differs()).then(|| event.into_raw());
+            out.push(Frame { events, raw });
             if half {
                 return Err(ReadError::Cut);
             }
@@ -162,7 +170,7 @@ impl<D: Decoder> Reader for Whole<D> {
         if !events.iter().any(|event| matches!(event, ModelEvent::Error { .. })) {
             events.push(ModelEvent::Done);
         }
-        out.push(Frame { events, raw: Some(body) });
+        out.push(Frame { events, raw: (!self.decoder.differs()).then_some(body) });
         Ok(())
     }
 }

@@ -6,17 +6,14 @@ use bytes::BytesMut;
 use doorward_core::{ModelCall, Params, ResponseFormat, ToolChoice, ToolDef};
 use serde_json::value::RawValue;
 
-use super::ID;
+use super::thinking::{Thinking, effort_of, refuses_sampling};
 use super::turns::Conversation;
+use super::{ID, JSON_TOOL};
 use crate::emit::{self, Object};
+use crate::json::Source;
+use crate::quirks::mend::{Mend, Request, mend, refuse_addresses};
 use crate::splice::{self, Shape, shown};
-use crate::{Destination, Dropped, WriteError, Written};
-
-/// The tokens to answer with where the client did not say: this dialect must.
-const USUAL_TOKENS: u64 = 4096;
-
-/// The least thinking budget.
-const LEAST_BUDGET: u64 = 1024;
+use crate::{Destination, Dropped, Quirks, WriteError, Written, preferences};
 
 const SHAPE: Shape = Shape {
     auto: |call| choice_text("auto", call),
@@ -33,64 +30,86 @@ fn choice_text(kind: &str, call: &ModelCall) -> Cow<'static, str> {
 }
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
+    let quirks = to.quirks;
+    refuse_addresses(call, quirks)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
-    if let Some(raw) = own.filter(|raw| !raw.body.is_empty())
+    let request = Request::of(call, quirks, own.is_some());
+    let kept = own.filter(|raw| !raw.body.is_empty()).map(|raw| &*raw.body);
+    let touched = super::mend::touches(call, kept, quirks);
+    let deeper = |mend: &mut Mend<'_, '_>| super::mend::mend(mend, call, quirks);
+    let mut compose =
+        Compose { call, quirks, model: to.model, own: own.is_some(), dropped: Vec::new() };
+    if let Some(raw) = own.filter(|_| kept.is_some() && compose.json_tool().is_none())
         && let Some(body) = splice::same_dialect(call, raw, to, SHAPE)?
     {
-        return Ok(Written { body, dropped: Vec::new() });
+        return mend(Written { body, dropped: Vec::new() }, &request, touched, deeper);
     }
-    let mut compose = Compose { call, own: own.is_some(), dropped: Vec::new() };
     compose.check()?;
     let mut out = BytesMut::with_capacity(1024);
     emit::object(&mut out, |body| compose.body(body, to));
-    Ok(Written { body: out.freeze(), dropped: compose.dropped })
+    let written = Written { body: out.freeze(), dropped: compose.dropped };
+    mend(written, &request, touched, deeper)
 }
 
-struct Compose<'c> {
-    call: &'c ModelCall,
+pub(super) struct Compose<'c> {
+    pub(super) call: &'c ModelCall,
+    quirks: &'c Quirks,
+    /// The model's name there.
+    pub(super) model: &'c str,
     /// Whether the call came in this dialect: what only it knows is kept then.
-    own: bool,
+    pub(super) own: bool,
     dropped: Vec<Dropped>,
 }
 
-impl Compose<'_> {
-    fn drop(&mut self, path: impl Into<String>, reason: &'static str) {
+impl<'c> Compose<'c> {
+    pub(super) fn drop(&mut self, path: impl Into<String>, reason: &'static str) {
         self.dropped.push(Dropped { path: path.into(), reason });
+    }
+
+    /// The schema of an answer that must come as a call.
+    pub(super) fn json_tool(&self) -> Option<&'c RawValue> {
+        match &self.call.params.response_format {
+            Some(ResponseFormat::JsonSchema { schema, .. }) if self.quirks.json_by_tool => {
+                Some(schema)
+            }
+            _ => None,
+        }
     }
 
     /// Refuses what would silently give another answer.
     fn check(&self) -> Result<(), WriteError> {
-        let more = |(name, value): &&(String, Box<RawValue>)| {
-            name == "n" && !matches!(value.get(), "1" | "null")
-        };
-        match self.call.extra.iter().find(more) {
-            None => Ok(()),
-            Some((name, _)) => {
-                let reason = "Anthropic Messages gives one answer to a call";
-                Err(WriteError { path: name.clone(), reason })
+        let refuse = |path: &str, reason| Err(WriteError { path: path.to_owned(), reason });
+        if self.call.params.choices.is_some_and(|choices| choices > 1) {
+            return refuse("n", "Anthropic Messages gives one answer to a call");
+        }
+        if let Some(schema) = self.json_tool() {
+            let kind = Source::new(schema.get().as_bytes())
+                .and_then(|source| source.members())
+                .ok()
+                .and_then(|members| members.find("type").map(|kind| kind.value.get().to_owned()));
+            if kind.is_some_and(|kind| kind != "\"object\"") {
+                return refuse("response_format", "this upstream answers in JSON objects only");
             }
         }
+        Ok(())
     }
 
     fn body(&mut self, body: &mut Object<'_>, to: &Destination<'_>) {
         let call = self.call;
-        let conversation = Conversation::of(call, &mut self.dropped);
-        let (max_tokens, budget) = self.limits(&conversation);
+        let keeps_unsigned = self.quirks.echo_reasoning;
+        let conversation = Conversation::of(call, keeps_unsigned, &mut self.dropped);
+        let (max_tokens, thinking) = self.limits(&conversation);
         body.str("model", to.model);
         body.value("max_tokens", max_tokens);
         conversation.write_system(body);
         conversation.write_messages(body, &mut self.dropped);
-        if !shown(call).is_empty() {
+        if !shown(call).is_empty() || self.json_tool().is_some() {
             self.tools(body);
         }
-        if let Some(budget) = budget {
-            body.object("thinking", |thinking| {
-                thinking.str("type", "enabled");
-                thinking.value("budget_tokens", budget);
-            });
-        }
-        self.sampling(body, &call.params, budget.is_some());
-        self.output(body, &call.params);
+        thinking.write(body, &call.params, self.own);
+        self.sampling(body, &call.params, thinking.is_on());
+        self.output(body, &call.params, thinking);
+        self.tier(body, &call.params);
         if let Some(user) = &call.params.user {
             body.object("metadata", |metadata| metadata.str("user_id", user));
         }
@@ -98,57 +117,52 @@ impl Compose<'_> {
             body.value("stream", true);
         }
         for (name, value) in &call.extra {
-            if self.own {
+            if self.own || to.quirks.extends(name) {
                 body.raw(name, value.get());
-            } else if name != "n" {
-                self.drop(name.as_str(), "no such field in Anthropic Messages");
+            } else {
+                let reason = "no such field in Anthropic Messages";
+                self.dropped.extend(preferences::lost(name, value, reason));
             }
         }
     }
 
-    /// How many tokens to answer with, and how many of them to think with.
-    fn limits(&mut self, conversation: &Conversation<'_>) -> (u64, Option<u64>) {
-        let params = &self.call.params;
-        let effort = params.reasoning_effort.as_deref().filter(|_| !self.own);
-        let wanted = params.thinking_budget.or_else(|| effort.and_then(budget_of));
-        let Some(wanted) = wanted else { return (params.max_tokens.unwrap_or(USUAL_TOKENS), None) };
-        let wanted = wanted.max(LEAST_BUDGET);
-        let Some(limit) = params.max_tokens else {
-            let budget = self.thinks(conversation).then_some(wanted);
-            return (
-                budget.map_or(USUAL_TOKENS, |budget| budget.saturating_add(USUAL_TOKENS)),
-                budget,
-            );
-        };
-        if limit <= LEAST_BUDGET {
-            self.drop("thinking", "no room for it within the token limit");
-            return (limit, None);
+    /// What this dialect has no word for.
+    fn unsaid(&mut self, params: &Params) {
+        let fields = [
+            ("frequency_penalty", params.frequency_penalty.is_some_and(|it| it != 0.0)),
+            ("presence_penalty", params.presence_penalty.is_some_and(|it| it != 0.0)),
+            ("logprobs", params.logprobs == Some(true)),
+            ("verbosity", params.verbosity.is_some()),
+            ("prompt_cache_key", params.cache_key.is_some()),
+            ("seed", params.seed.is_some()),
+        ];
+        for (field, _) in fields.into_iter().filter(|(_, given)| *given) {
+            self.drop(field, "no such field in Anthropic Messages");
         }
-        // An effort leaves a quarter for the answer; a budget is the client's own word.
-        let most = if params.thinking_budget.is_some() { limit - 1 } else { limit - limit / 4 };
-        let budget = wanted.min(most).clamp(LEAST_BUDGET, limit - 1);
-        (limit, self.thinks(conversation).then_some(budget))
     }
 
-    /// Whether thinking is possible in this call.
-    fn thinks(&mut self, conversation: &Conversation<'_>) -> bool {
-        let shown = shown(self.call);
-        let forced = match &self.call.tool_choice {
-            ToolChoice::Required => !shown.is_empty(),
-            ToolChoice::Tool(name) => shown.contains(name.as_str()),
-            _ => false,
-        };
-        if forced {
-            self.drop("thinking", "not possible with a forced tool");
-        } else if !conversation.may_think() {
-            self.drop("thinking", "not possible after a turn that was answered without it");
-        } else {
-            return true;
+    fn tier(&mut self, body: &mut Object<'_>, params: &Params) {
+        match params.service_tier.as_deref() {
+            None => {}
+            Some("default") => body.str("service_tier", "standard_only"),
+            Some(tier) if self.own || tier == "auto" => body.str("service_tier", tier),
+            Some(_) => self.drop("service_tier", "Anthropic Messages has no such tier"),
         }
-        false
     }
 
     fn sampling(&mut self, body: &mut Object<'_>, params: &Params, thinks: bool) {
+        self.unsaid(params);
+        if !self.own && refuses_sampling(self.model) {
+            let fields = [
+                ("temperature", params.temperature.is_some()),
+                ("top_p", params.top_p.is_some()),
+                ("top_k", params.top_k.is_some()),
+            ];
+            for (field, _) in fields.into_iter().filter(|(_, given)| *given) {
+                self.drop(field, "this model has its own sampling");
+            }
+            return self.stops(body, params);
+        }
         if let Some(temperature) = params.temperature {
             if thinks {
                 if (temperature - 1.0).abs() > f64::EPSILON {
@@ -176,9 +190,10 @@ impl Compose<'_> {
         } else {
             body.opt("top_k", params.top_k);
         }
-        if params.seed.is_some() {
-            self.drop("seed", "Anthropic Messages has no seed");
-        }
+        self.stops(body, params);
+    }
+
+    fn stops(&mut self, body: &mut Object<'_>, params: &Params) {
         let blank = |text: &&String| text.trim().is_empty();
         if params.stop.iter().any(|text| blank(&text)) {
             self.drop("stop", "blank stop texts are refused");
@@ -193,9 +208,14 @@ impl Compose<'_> {
         }
     }
 
-    fn output(&mut self, body: &mut Object<'_>, params: &Params) {
-        let effort = params.reasoning_effort.as_deref().filter(|_| self.own);
+    fn output(&mut self, body: &mut Object<'_>, params: &Params, thinking: Thinking) {
+        let effort = match thinking {
+            _ if self.own => params.reasoning_effort.as_deref(),
+            Thinking::Adaptive => effort_of(params),
+            _ => None,
+        };
         let schema = match &params.response_format {
+            Some(ResponseFormat::JsonSchema { .. }) if self.quirks.json_by_tool => None,
             Some(ResponseFormat::JsonSchema { schema, .. }) => Some(schema),
             Some(ResponseFormat::JsonObject) => {
                 self.drop("response_format", "Anthropic Messages needs a schema for JSON");
@@ -223,11 +243,23 @@ impl Compose<'_> {
             for (nth, tool) in call.tools.iter().enumerate().filter(|(_, tool)| !tool.hidden) {
                 match &tool.opaque {
                     Some(raw) if self.own => list.raw(raw.get()),
-                    Some(_) => self.drop(format!("tools[{nth}]"), "only its own dialect has it"),
-                    None => list.object(|item| self.tool(item, nth, tool)),
+                    Some(_) if !tool.custom => {
+                        self.drop(format!("tools[{nth}]"), "only its own dialect has it");
+                    }
+                    _ => list.object(|item| self.tool(item, nth, tool)),
                 }
             }
+            if let Some(schema) = self.json_tool() {
+                list.object(|item| {
+                    item.str("name", JSON_TOOL);
+                    item.str("description", "Give the answer with this tool, and only with it.");
+                    item.raw("input_schema", schema.get());
+                });
+            }
         });
+        if self.json_tool().is_some() {
+            return self.json_choice(body);
+        }
         let parallel = call.params.parallel_tools;
         let (kind, name) = match &call.tool_choice {
             ToolChoice::Unset if parallel != Some(false) => return,
@@ -245,6 +277,16 @@ impl Compose<'_> {
         });
     }
 
+    /// The answer must be a call, of its own tool where no other may be called.
+    fn json_choice(&self, body: &mut Object<'_>) {
+        let others = !shown(self.call).is_empty() && self.call.tool_choice != ToolChoice::None;
+        body.object("tool_choice", |choice| {
+            choice.str("type", if others { "any" } else { "tool" });
+            choice.opt_str("name", (!others).then_some(JSON_TOOL));
+            choice.value("disable_parallel_tool_use", true);
+        });
+    }
+
     fn tool(&mut self, item: &mut Object<'_>, nth: usize, tool: &ToolDef) {
         item.str("name", &tool.name);
         item.opt_str("description", tool.description.as_deref());
@@ -258,16 +300,5 @@ impl Compose<'_> {
         if let Some(mark) = &tool.cache_control {
             item.raw("cache_control", mark.get());
         }
-    }
-}
-
-/// The thinking budget that an effort stands for.
-fn budget_of(effort: &str) -> Option<u64> {
-    match effort {
-        "low" => Some(2048),
-        "medium" => Some(8192),
-        "high" => Some(16_384),
-        "xhigh" | "max" => Some(32_768),
-        _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! A client's messages into the common form.
 
 use doorward_core::{
-    Body, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, ToolResult, ToolUse,
+    Body, DialectId, IssuerState, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role,
+    ToolResult, ToolUse,
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -49,6 +50,7 @@ pub(super) fn read<'a>(
             let role = read_role(at, message.role.as_str())?;
             let parts =
                 message.content.parts(|block| quick_block(source, block, Within::Message))?;
+            let parts = with_state(parts);
             messages.push(Message { role, parts, name: None });
         }
         return Ok(messages);
@@ -58,9 +60,33 @@ pub(super) fn read<'a>(
     for (at, message) in list.into_iter().enumerate() {
         let role = read_role(at, message.role.as_str())?;
         let parts = message.content.parts(|value| read_block(source, value, Within::Message))?;
+        let parts = with_state(parts);
         messages.push(Message { role, parts, name: None });
     }
     Ok(messages)
+}
+
+/// Puts Gemini's state of a call back on it: it was carried by an empty thought before the call.
+fn with_state(mut parts: Vec<Part>) -> Vec<Part> {
+    let carries = |part: &Part| {
+        matches!(&part.body, Body::Reasoning(Reasoning {
+            text, signature: Some(_), issuer: Some(DialectId::GEMINI), ..
+        }) if text.is_empty())
+    };
+    let mut at = 0;
+    while at + 1 < parts.len() {
+        if carries(&parts[at]) && matches!(parts[at + 1].body, Body::ToolUse(_)) {
+            let carrier = parts.remove(at);
+            if let (Body::Reasoning(thought), Body::ToolUse(call)) =
+                (carrier.body, &mut parts[at].body)
+            {
+                let issuer = DialectId::GEMINI;
+                call.state = thought.signature.map(|data| IssuerState { issuer, data });
+            }
+        }
+        at += 1;
+    }
+    parts
 }
 
 fn read_role(at: usize, role: &str) -> Result<Role, ReadError> {
@@ -195,15 +221,16 @@ fn part<'a, P>(
         }
         "thinking" => {
             // A thought without a signature was not issued by Anthropic.
-            let signature =
-                block.signature.map(Text::into_string).filter(|signature| !signature.is_empty());
-            let issuer = signature.as_ref().map(|_| ID);
+            let signature = block.signature.filter(|signature| !signature.as_str().is_empty());
+            let state = signature.map(|signature| IssuerState::read(signature.as_str(), ID));
+            let (issuer, signature) = state.map(|state| (state.issuer, state.data)).unzip();
             let text = needed("thinking", block.thinking)?;
             Body::Reasoning(Reasoning { text, signature, redacted: None, issuer })
         }
         "redacted_thinking" => {
-            let redacted = Some(needed("data", block.data)?);
-            Body::Reasoning(Reasoning { redacted, issuer: Some(ID), ..Reasoning::default() })
+            let state = IssuerState::read(&needed("data", block.data)?, ID);
+            let (redacted, issuer) = (Some(state.data), Some(state.issuer));
+            Body::Reasoning(Reasoning { redacted, issuer, ..Reasoning::default() })
         }
         _ => return source.opaque(ID, way.piece()?),
     };

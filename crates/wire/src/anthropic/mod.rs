@@ -2,11 +2,14 @@
 
 mod blocks;
 mod compose;
+mod count;
 mod event;
 mod history;
 mod invoked;
+mod mend;
 mod reader;
 mod request;
+mod thinking;
 mod turns;
 mod writer;
 
@@ -19,8 +22,8 @@ use serde_json::value::RawValue;
 use crate::emit::{self, Object};
 use crate::error;
 use crate::{
-    Destination, Dialect, Quirks, ReadError, Reader, WriteError, Writer, WriterOptions, Written,
-    status,
+    Counting, Destination, Dialect, Quirks, ReadError, Reader, WriteError, Writer, WriterOptions,
+    Written, status,
 };
 
 /// Anthropic Messages, as of `anthropic-version` `2023-06-01` and `2026-10-21`.
@@ -40,6 +43,9 @@ pub struct AnthropicMessages;
 
 const ID: DialectId = DialectId::ANTHROPIC_MESSAGES;
 
+/// The tool whose call is an answer of a given shape, where that cannot be asked for otherwise.
+const JSON_TOOL: &str = "doorward_json";
+
 impl Dialect for AnthropicMessages {
     fn id(&self) -> DialectId {
         ID
@@ -57,11 +63,15 @@ impl Dialect for AnthropicMessages {
         if streaming && quirks.aws_event_stream {
             return reader::framed(invoked::framing());
         }
-        reader::new(streaming)
+        reader::new(streaming, quirks)
     }
 
     fn writer(&self, options: WriterOptions) -> Box<dyn Writer> {
         writer::new(options)
+    }
+
+    fn counting(&self) -> Option<&'static dyn Counting> {
+        Some(&count::CountTokens)
     }
 
     fn write_error(&self, error: &CallError, request_id: &str) -> (u16, Bytes) {
@@ -73,7 +83,13 @@ impl Dialect for AnthropicMessages {
             write_error(body, error);
             body.str("request_id", request_id);
         });
-        (status(error.code), out.freeze())
+        // The clients of this dialect know 529 as an overload that is not theirs.
+        let told = error.relayed.as_ref().map(|relayed| relayed.status);
+        let status = match error.code {
+            Code::Overloaded if told == Some(529) => 529,
+            code => status(code),
+        };
+        (status, out.freeze())
     }
 
     fn read_error(&self, status: u16, body: Bytes) -> CallError {
@@ -171,7 +187,19 @@ fn write_usage(body: &mut Object<'_>, usage: &Usage) {
     body.value("input_tokens", fresh);
     body.value("cache_creation_input_tokens", usage.cache_write);
     body.value("cache_read_input_tokens", usage.cache_read);
+    if usage.cache_write_1h > 0 {
+        body.object("cache_creation", |written| {
+            let short = usage.cache_write.saturating_sub(usage.cache_write_1h);
+            written.value("ephemeral_5m_input_tokens", short);
+            written.value("ephemeral_1h_input_tokens", usage.cache_write_1h);
+        });
+    }
     body.value("output_tokens", usage.output);
+    if usage.searches > 0 {
+        body.object("server_tool_use", |tools| {
+            tools.value("web_search_requests", usage.searches);
+        });
+    }
 }
 
 /// A call's arguments as the object that `input` must be, byte for byte where they are one.

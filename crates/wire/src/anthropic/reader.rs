@@ -2,23 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use doorward_core::{DialectId, IssuerState, ModelEvent};
+use doorward_core::{Billed, DialectId, Finish, IssuerState, ModelEvent};
 use serde_json::value::RawValue;
 
-use super::event::{BlockIn, DeltaIn, EventIn, Kind, Kinds, MessageIn, UsageIn};
-use super::finish_of;
+use super::event::{self, BillIn, BlockIn, DeltaIn, EventIn, Kind, Kinds, MessageIn, UsageIn};
+use super::{JSON_TOOL, finish_of};
 use crate::calls::made_id;
 use crate::error::Problem;
 use crate::framed::{self, Framing};
 use crate::json::{Source, Text};
 use crate::stream::{self, Decoder};
-use crate::{ReadError, Reader};
+use crate::{Quirks, ReadError, Reader};
 
 /// The most blocks in one answer.
 const MOST_BLOCKS: usize = 4096;
 
-pub(super) fn new(streaming: bool) -> Box<dyn Reader> {
-    stream::reader(Messages::default(), streaming)
+pub(super) fn new(streaming: bool, quirks: &Quirks) -> Box<dyn Reader> {
+    let json_by_tool = quirks.json_by_tool;
+    stream::reader(Messages { json_by_tool, ..Messages::default() }, streaming)
 }
 
 /// A reader of a stream in another framing than server-sent events.
@@ -34,6 +35,12 @@ struct Messages {
     /// How many tool calls began.
     calls: u32,
     usage: UsageIn,
+    /// The price tier, once told.
+    tier: Option<String>,
+    /// Whether the answer's JSON may come as a call.
+    json_by_tool: bool,
+    /// Whether it did.
+    json: bool,
     finished: bool,
     failed: bool,
     done: bool,
@@ -44,6 +51,11 @@ enum Block {
     /// Text, thought, or what the common form has no word for.
     Plain,
     Call(Call),
+    /// The answer's JSON, as a call's arguments; whether any came.
+    Json {
+        input: String,
+        filled: bool,
+    },
     /// Over.
     Closed,
 }
@@ -99,8 +111,7 @@ impl Decoder for Messages {
                     self.finish(reason.as_str(), out);
                 }
                 if let Some(usage) = event.usage {
-                    self.usage = usage.over(self.usage);
-                    out.extend(self.usage.usage().map(ModelEvent::Usage));
+                    self.bill(usage, out);
                 }
             }
             "message_stop" => {
@@ -146,8 +157,14 @@ impl Decoder for Messages {
         let reason = stop_reason.unwrap_or_default();
         let reason = if reason.as_str().is_empty() { "end_turn" } else { reason.as_str() };
         self.finish(reason, out);
-        out.extend(usage.and_then(UsageIn::usage).map(ModelEvent::Usage));
+        if let Some(usage) = usage {
+            self.bill(usage, out);
+        }
         Ok(())
+    }
+
+    fn differs(&self) -> bool {
+        self.json
     }
 }
 
@@ -163,6 +180,7 @@ fn is_known(kind: &str) -> bool {
             | "thinking_delta"
             | "signature_delta"
             | "input_json_delta"
+            | "citations_delta"
     )
 }
 
@@ -184,10 +202,32 @@ impl Messages {
         out.push(ModelEvent::Error { code, message });
     }
 
+    fn count(&mut self, raw: &RawValue) -> Option<f64> {
+        if let Ok(usage) = serde_json::from_str::<UsageIn>(raw.get()) {
+            self.usage = usage.over(self.usage);
+        }
+        let bill = serde_json::from_str::<BillIn<'_>>(raw.get()).ok()?;
+        if !bill.service_tier.0.is_empty() {
+            self.tier = Some(bill.service_tier.0.into_owned());
+        }
+        bill.cost.0.parse().ok().filter(|cost: &f64| cost.is_finite() && *cost >= 0.0)
+    }
+
+    /// Tells usage, and what is said of the bill.
+    fn bill(&mut self, raw: &RawValue, out: &mut Vec<ModelEvent>) {
+        let cost_usd = self.count(raw);
+        let Some(usage) = self.usage.usage() else { return };
+        out.push(ModelEvent::Usage(usage));
+        let (raw, tier) = (Some(raw.get().to_owned()), self.tier.clone());
+        out.push(ModelEvent::Billed(Box::new(Billed { raw, tier, cost_usd })));
+    }
+
     fn start(&mut self, message: Option<MessageIn<'_>>, out: &mut Vec<ModelEvent>) {
         let Some(message) = message else { return };
         self.id = message.id.0.into_owned();
-        self.usage = message.usage.unwrap_or_default();
+        if let Some(usage) = message.usage {
+            self.count(usage);
+        }
         out.push(ModelEvent::Start {
             id: self.id.clone(),
             model: message.model.0.into_owned(),
@@ -205,7 +245,10 @@ impl Messages {
         if self.blocks.len() >= MOST_BLOCKS {
             return Err(ReadError::field("content_block", "too many blocks"));
         }
-        if matches!(self.blocks.get(&index), Some(Block::Plain | Block::Call(_))) {
+        if matches!(
+            self.blocks.get(&index),
+            Some(Block::Plain | Block::Call(_) | Block::Json { .. })
+        ) {
             // Begun twice without an end: what came before is over.
             self.close_block(index, out);
         }
@@ -215,6 +258,9 @@ impl Messages {
         match &*block.kind.0 {
             "text" => {
                 out.extend(given(block.text).map(|text| ModelEvent::Text { choice: 0, text }));
+                let cited = block.citations.map(RawValue::get).unwrap_or("[]");
+                let cited = serde_json::from_str::<Vec<&RawValue>>(cited).unwrap_or_default();
+                out.extend(cited.into_iter().filter_map(cited_event));
             }
             "thinking" => {
                 let thought = given(block.thinking);
@@ -228,6 +274,10 @@ impl Messages {
                 let data = block.data.unwrap_or_default().into_string();
                 out.push(ModelEvent::RedactedReasoning { state: issued(data) });
             }
+            "tool_use" if self.json_by_tool && block.name.0 == JSON_TOOL => {
+                self.json = true;
+                state = Block::Json { input: input_of(block.input), filled: false };
+            }
             "tool_use" => {
                 let number = self.calls;
                 self.calls += 1;
@@ -237,8 +287,7 @@ impl Messages {
                 };
                 let name = block.name.0.into_owned();
                 out.push(ModelEvent::ToolStart { call: number, choice: 0, id, name, state: None });
-                let input = block.input.map(RawValue::get).filter(|input| *input != "null");
-                let input = input.unwrap_or_default().to_owned();
+                let input = input_of(block.input);
                 state = Block::Call(Call { number, input, filled: false });
             }
             _ => {}
@@ -271,6 +320,10 @@ impl Messages {
                         call.filled |= !json.trim().is_empty();
                         out.push(ModelEvent::ToolDelta { call: call.number, json });
                     }
+                    Some(Block::Json { filled, .. }) => {
+                        *filled |= !json.trim().is_empty();
+                        out.push(ModelEvent::Text { choice: 0, text: json });
+                    }
                     // A provider-hosted tool's.
                     Some(Block::Plain) => {}
                     Some(Block::Closed) | None if json.trim().is_empty() => {}
@@ -280,6 +333,7 @@ impl Messages {
                     }
                 }
             }
+            "citations_delta" => out.extend(delta.citation.and_then(cited_event)),
             _ => {}
         }
         Ok(())
@@ -287,14 +341,18 @@ impl Messages {
 
     fn close_block(&mut self, index: u64, out: &mut Vec<ModelEvent>) {
         let Some(block) = self.blocks.get_mut(&index) else { return };
-        if let Block::Call(Call { number: call, input, filled }) =
-            std::mem::replace(block, Block::Closed)
-        {
-            if !filled {
-                let json = if input.is_empty() { "{}".to_owned() } else { input };
-                out.push(ModelEvent::ToolDelta { call, json });
+        match std::mem::replace(block, Block::Closed) {
+            Block::Call(Call { number: call, input, filled }) => {
+                if !filled {
+                    let json = if input.is_empty() { "{}".to_owned() } else { input };
+                    out.push(ModelEvent::ToolDelta { call, json });
+                }
+                out.push(ModelEvent::ToolEnd { call });
             }
-            out.push(ModelEvent::ToolEnd { call });
+            Block::Json { input: text, filled: false } => {
+                out.push(ModelEvent::Text { choice: 0, text });
+            }
+            _ => {}
         }
     }
 
@@ -310,9 +368,21 @@ impl Messages {
             return;
         }
         self.close_all(out);
-        let reason = finish_of(native, self.calls > 0);
+        let reason = match finish_of(native, self.calls > 0) {
+            Finish::ToolCalls if self.json && self.calls == 0 => Finish::Stop,
+            reason => reason,
+        };
         out.push(ModelEvent::Finish { choice: 0, reason, native: native.to_owned() });
     }
+}
+
+fn cited_event(raw: &RawValue) -> Option<ModelEvent> {
+    event::citation(raw).map(|citation| ModelEvent::Citation { choice: 0, citation })
+}
+
+/// Arguments that stand in a block's start.
+fn input_of(input: Option<&RawValue>) -> String {
+    input.map(RawValue::get).filter(|input| *input != "null").unwrap_or_default().to_owned()
 }
 
 /// State of Anthropic's own.

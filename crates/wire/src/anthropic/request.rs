@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::ID;
 use super::history::{self, QuickMessage};
-use crate::ReadError;
 use crate::json::{Members, Quick, Source, Text, Way, Whole, texts};
+use crate::{ReadError, preferences};
 
 /// Every field the common form knows.
 const KNOWN: &[&str] = &[
@@ -26,6 +26,7 @@ const KNOWN: &[&str] = &[
     "tool_choice",
     "thinking",
     "output_config",
+    "service_tier",
 ];
 
 type Extra = Vec<(String, Box<RawValue>)>;
@@ -52,8 +53,9 @@ fn read_with<'a>(
 ) -> Result<ModelCall, ReadError> {
     let (messages, tools) = quick.unzip();
     let name = members.need("model", "a string")?;
-    let model = source.read::<Text<'_>>(name)?.into_string();
+    let mut model = source.read::<Text<'_>>(name)?.into_string();
     let span = source.span(name.get());
+    let preferences = preferences::read(source, &members, &mut model)?;
     let messages = history::read(source, &mut members, messages)?;
     let tools = read_tools(source, &mut members, tools)?;
     let mut params = Params::default();
@@ -73,6 +75,7 @@ fn read_with<'a>(
         ask_usage: false,
         extra,
         raw: Some(RawCall { dialect: ID, model: span, body: body.clone(), headers: Vec::new() }),
+        preferences,
         ..ModelCall::default()
     })
 }
@@ -88,6 +91,8 @@ struct Thinking<'a> {
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
     budget_tokens: Option<Whole>,
+    #[serde(borrow)]
+    display: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -125,11 +130,30 @@ fn read_params<'a>(
     }
     if let Some(value) = members.take("thinking") {
         let thinking = source.read::<Thinking<'a>>(value)?;
-        match (thinking.kind.as_str(), thinking.budget_tokens) {
-            ("enabled", Some(Whole(budget))) => params.thinking_budget = Some(budget),
-            // Adaptive or disabled: the model's own default elsewhere.
-            _ => extra.push(("thinking".to_owned(), source.keep(value)?)),
+        let budget = thinking.budget_tokens.map(|Whole(budget)| budget);
+        let mut known = true;
+        match (thinking.kind.as_str(), budget) {
+            ("enabled", Some(_)) => params.thinking_budget = budget,
+            ("adaptive", None) => params.thinking = Some(true),
+            ("disabled", None) => params.thinking = Some(false),
+            // A way to think that came after this was written.
+            _ => known = false,
         }
+        match thinking.display.as_ref().map(Text::as_str) {
+            None => {}
+            Some("summarized") => params.reasoning_summary = Some("auto".to_owned()),
+            Some("omitted") => params.reasoning_summary = Some("none".to_owned()),
+            Some(_) => known = false,
+        }
+        if !known {
+            (params.thinking_budget, params.thinking) = (None, None);
+            params.reasoning_summary = None;
+            extra.push(("thinking".to_owned(), source.keep(value)?));
+        }
+    }
+    match members.read::<Text<'_>>("service_tier")?.map(Text::into_string) {
+        Some(tier) if tier == "standard_only" => params.service_tier = Some("default".to_owned()),
+        tier => params.service_tier = tier,
     }
     if let Some(value) = members.take("output_config") {
         let config = source.read::<OutputConfig<'a>>(value)?;

@@ -16,6 +16,7 @@ const MOST_ID: usize = 64;
 #[derive(Debug)]
 pub(super) struct Conversation<'c> {
     pub(super) system: Vec<&'c Part>,
+    unsigned: bool,
     turns: Vec<Turn<'c>>,
 }
 
@@ -42,7 +43,8 @@ impl Item<'_> {
 }
 
 impl<'c> Conversation<'c> {
-    pub(super) fn of(call: &'c ModelCall, dropped: &mut Vec<Dropped>) -> Self {
+    /// `unsigned`: whether thought without a signature is taken.
+    pub(super) fn of(call: &'c ModelCall, unsigned: bool, dropped: &mut Vec<Dropped>) -> Self {
         let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
         let messages = &call.messages;
         let mut lead = messages.iter().take_while(|message| is_system(message)).count();
@@ -61,7 +63,7 @@ impl<'c> Conversation<'c> {
                 }
             }
         }
-        let mut conversation = Self { system, turns: Vec::new() };
+        let mut conversation = Self { system, unsigned, turns: Vec::new() };
         for (at, message) in others.iter().enumerate().map(|(at, it)| (at + lead, it)) {
             if is_system(message) && lead > 0 {
                 let path = format!("messages[{at}].role");
@@ -81,7 +83,7 @@ impl<'c> Conversation<'c> {
 
     fn add(&mut self, role: Role, item: Item<'c>, dropped: &mut Vec<Dropped>) {
         let assistant = role == Role::Assistant;
-        if let Some(reason) = obstacle(&item.part.body, assistant) {
+        if let Some(reason) = obstacle(&item.part.body, assistant, self.unsigned) {
             return drop_at(dropped, item, reason);
         }
         if let Body::Text(text) | Body::Refusal(text) = &item.part.body
@@ -139,7 +141,7 @@ fn drop_at(dropped: &mut Vec<Dropped>, item: Item<'_>, reason: &'static str) {
 }
 
 /// Why a part cannot be written, if it cannot.
-fn obstacle(body: &Body, assistant: bool) -> Option<&'static str> {
+fn obstacle(body: &Body, assistant: bool, unsigned: bool) -> Option<&'static str> {
     match body {
         Body::Text(_) | Body::Refusal(_) => None,
         Body::ToolUse(_) => (!assistant).then_some("only the model calls tools"),
@@ -149,7 +151,7 @@ fn obstacle(body: &Body, assistant: bool) -> Option<&'static str> {
         Body::Reasoning(_) if !assistant => Some("only the model thinks"),
         Body::Reasoning(thought) => match thought.issuer {
             Some(issuer) if issuer != ID => Some("reasoning of another issuer"),
-            _ if thought.signature.is_none() && thought.redacted.is_none() => {
+            _ if thought.signature.is_none() && thought.redacted.is_none() && !unsigned => {
                 Some("reasoning without a signature is refused")
             }
             _ => None,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
-use doorward_core::{CallError, Finish, Frame, ModelEvent, Usage};
+use doorward_core::{CallError, Citation, Finish, Frame, IssuerState, ModelEvent, Usage};
 
 use super::blocks::{self, Blocks, Place, Step};
 use super::{ID, finish_word, input_of, write_error, write_usage};
@@ -192,8 +192,11 @@ impl Streaming {
                 });
                 blocks::stop(index, out);
             }
-            ModelEvent::ToolStart { call, choice: 0, id, name, .. } => {
-                self.call(*call, id, name, out)
+            ModelEvent::ToolStart { call, choice: 0, id, name, state } => {
+                if let Some(state) = state.as_ref().filter(|state| state.issuer != ID) {
+                    self.state(state, out);
+                }
+                self.call(*call, id, name, out);
             }
             ModelEvent::ToolDelta { call, json } => {
                 if let Some(Open { index, kind }) = self.open
@@ -205,6 +208,14 @@ impl Streaming {
             ModelEvent::ToolEnd { call } => {
                 if self.open.is_some_and(|open| open.kind == Kind::Call(*call)) {
                     self.close(out);
+                }
+            }
+            ModelEvent::Citation { choice: 0, citation } => {
+                if citation.url.is_some() {
+                    let index = self.block(Kind::Text, out);
+                    delta(index, out, "citations_delta", |delta| {
+                        delta.object("citation", |item| write_citation(item, citation));
+                    });
                 }
             }
             ModelEvent::Usage(usage) => self.usage = Some(*usage),
@@ -223,8 +234,8 @@ impl Streaming {
             | ModelEvent::Reasoning { .. }
             | ModelEvent::ToolStart { .. }
             | ModelEvent::Media { .. }
-            | ModelEvent::Citation { .. }
             | ModelEvent::Logprobs { .. }
+            | ModelEvent::Citation { .. }
             | ModelEvent::Billed(_)
             | ModelEvent::Finish { .. } => {}
         }
@@ -283,6 +294,16 @@ impl Streaming {
         });
         self.open = Some(Open { index, kind });
         index
+    }
+
+    /// State that another issuer wants back with the call that follows: an empty thought carries
+    /// it.
+    fn state(&mut self, state: &IssuerState, out: &mut BytesMut) {
+        self.close(out);
+        let index = self.block(Kind::Thinking, out);
+        let carried = state.carried_by(ID);
+        delta(index, out, "signature_delta", |delta| delta.str("signature", &carried));
+        self.close(out);
     }
 
     fn text(&mut self, text: &str, out: &mut BytesMut) {
@@ -379,11 +400,22 @@ fn write_answer(answer: &Answer, options: &WriterOptions, out: &mut BytesMut) {
         body.str("type", "message");
         body.str("role", "assistant");
         body.str("model", model);
+        let citations = choice.map(|choice| choice.citations.as_slice()).unwrap_or_default();
+        let last = pieces.iter().rposition(|piece| matches!(piece, Piece::Text(_)));
         body.array("content", |content| {
-            for piece in pieces {
-                if !matches!(piece, Piece::Text(text) | Piece::Refusal(text) if text.is_empty()) {
-                    content.object(|block| write_piece(block, piece));
+            for (at, piece) in pieces.iter().enumerate() {
+                if matches!(piece, Piece::Text(text) | Piece::Refusal(text) if text.is_empty())
+                    || matches!(piece, Piece::Media(_))
+                {
+                    continue;
                 }
+                if let Piece::Call { state: Some(state), .. } = piece
+                    && state.issuer != ID
+                {
+                    content.object(|block| write_thought(block, "", &state.carried_by(ID)));
+                }
+                let cited = if last == Some(at) { citations } else { &[] };
+                content.object(|block| write_piece(block, piece, cited));
             }
         });
         body.str("stop_reason", stop);
@@ -392,17 +424,39 @@ fn write_answer(answer: &Answer, options: &WriterOptions, out: &mut BytesMut) {
     });
 }
 
-fn write_piece(block: &mut Object<'_>, piece: &Piece) {
+fn write_thought(block: &mut Object<'_>, text: &str, signature: &str) {
+    block.str("type", "thinking");
+    block.str("thinking", text);
+    block.str("signature", signature);
+}
+
+/// Writes a source in the form of a web search's. Its index is known to Anthropic only: whoever
+/// sends this back to Anthropic must take it out.
+fn write_citation(item: &mut Object<'_>, citation: &Citation) {
+    item.str("type", "web_search_result_location");
+    item.str("url", citation.url.as_deref().unwrap_or_default());
+    item.str("title", citation.title.as_deref().unwrap_or_default());
+    item.str("cited_text", citation.text.as_deref().unwrap_or_default());
+    item.str("encrypted_index", "");
+}
+
+fn write_piece(block: &mut Object<'_>, piece: &Piece, citations: &[Citation]) {
     match piece {
         Piece::Text(text) | Piece::Refusal(text) => {
             block.str("type", "text");
             block.str("text", text);
+            let mut cited = citations.iter().filter(|citation| citation.url.is_some()).peekable();
+            if cited.peek().is_some() {
+                block.array("citations", |list| {
+                    for citation in cited {
+                        list.object(|item| write_citation(item, citation));
+                    }
+                });
+            }
         }
         Piece::Reasoning { text, signature } => {
-            block.str("type", "thinking");
-            block.str("thinking", text);
             let carried = signature.as_ref().map(|state| state.carried_by(ID));
-            block.str("signature", &carried.unwrap_or_default());
+            write_thought(block, text, &carried.unwrap_or_default());
         }
         Piece::Media(_) => {}
         Piece::Redacted(state) => {

@@ -93,8 +93,14 @@ fn a_judged_call_cannot_grow() {
 fn free_text_is_wrapped() {
     let (mut calls, mut events) = (Calls::default(), Vec::new());
     for arguments in ["say \"", "hi\""] {
-        let piece =
-            Piece { index: Some(0), id: "a", name: "f", arguments, free_text: true, whole: false };
+        let piece = Piece {
+            index: Some(0),
+            id: "a",
+            name: "f",
+            arguments,
+            free_text: true,
+            ..Piece::default()
+        };
         calls.piece(0, &piece, "", &mut events).unwrap();
     }
     calls.end(None, "", &mut events);

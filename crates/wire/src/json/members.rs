@@ -20,6 +20,12 @@ impl<'a> Source<'a> {
         Ok(Members { source: *self, list })
     }
 
+    /// Splits an object within the text into its members.
+    pub(crate) fn members_of(&self, value: &'a RawValue) -> Result<Members<'a>, ReadError> {
+        let All { list, .. } = self.read::<All<'a, IgnoredAny, IgnoredAny>>(value)?;
+        Ok(Members { source: *self, list })
+    }
+
     /// Splits the object at the top into its members, two of them read in passing. `None` where
     /// that fails for whatever reason.
     pub(crate) fn quick<M, T>(&self, names: [&'static str; 2]) -> Option<Quick<'a, M, T>>

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use doorward_core::Usage;
+use doorward_core::{Citation, Media, MediaKind, MediaSource, Usage};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::{Count, Text, Word};
+use crate::json::{Count, Text, Word, data_url};
 
 #[derive(Deserialize)]
 pub(super) struct Chunk<'a> {
@@ -21,7 +21,13 @@ pub(super) struct Chunk<'a> {
     pub(super) model: Option<Word<'a>>,
     #[serde(borrow)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
-    pub(super) usage: Option<UsageIn>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) service_tier: Word<'a>,
+    /// Vercel.
+    #[serde(borrow, alias = "providerMetadata")]
+    pub(super) provider_metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
 }
@@ -35,6 +41,8 @@ pub(super) struct Choice<'a> {
     /// In whole answers.
     #[serde(borrow)]
     pub(super) message: Option<Delta<'a>>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) finish_reason: Option<Text<'a>>,
 }
@@ -51,6 +59,16 @@ pub(super) struct Delta<'a> {
     /// `OpenRouter`, Cerebras, Groq.
     #[serde(borrow, default)]
     pub(super) reasoning: Word<'a>,
+    /// `OpenRouter`: thought with its issuer's state.
+    #[serde(borrow)]
+    pub(super) reasoning_details: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    pub(super) annotations: Option<Vec<&'a RawValue>>,
+    /// `OpenRouter`: pictures that the model made.
+    #[serde(borrow)]
+    pub(super) images: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    pub(super) audio: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) tool_calls: Option<Vec<CallDelta<'a>>>,
     /// The form before `tool_calls`.
@@ -67,6 +85,9 @@ pub(super) struct CallDelta<'a> {
     pub(super) function: Option<Called<'a>>,
     #[serde(borrow)]
     pub(super) custom: Option<CalledCustom<'a>>,
+    /// Google: state of the call.
+    #[serde(borrow)]
+    pub(super) extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +104,87 @@ pub(super) struct CalledCustom<'a> {
     pub(super) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) input: Option<Text<'a>>,
+}
+
+/// A source of what was said.
+#[derive(Deserialize)]
+struct AnnotationIn<'a> {
+    #[serde(borrow)]
+    url_citation: UrlCitationIn<'a>,
+}
+
+#[derive(Deserialize)]
+struct UrlCitationIn<'a> {
+    #[serde(borrow, default)]
+    url: Word<'a>,
+    #[serde(borrow, default)]
+    title: Word<'a>,
+    /// `OpenRouter`.
+    #[serde(borrow, default)]
+    content: Word<'a>,
+    start_index: Option<Count>,
+    end_index: Option<Count>,
+}
+
+/// Reads one item of `annotations`; `None` where it is no citation.
+pub(super) fn citation(item: &RawValue) -> Option<Citation> {
+    let cited = serde_json::from_str::<AnnotationIn<'_>>(item.get()).ok()?.url_citation;
+    let word = |word: Word<'_>| Some(word.0.into_owned()).filter(|text| !text.is_empty());
+    Some(Citation {
+        url: word(cited.url),
+        title: word(cited.title),
+        text: word(cited.content),
+        start: cited.start_index.map(|Count(at)| at),
+        end: cited.end_index.map(|Count(at)| at),
+    })
+}
+
+#[derive(Deserialize)]
+struct ImageIn<'a> {
+    #[serde(borrow)]
+    image_url: ImageUrlIn<'a>,
+}
+
+#[derive(Deserialize)]
+struct ImageUrlIn<'a> {
+    #[serde(borrow)]
+    url: Text<'a>,
+}
+
+/// Reads one item of `images`.
+pub(super) fn image(item: &RawValue) -> Option<Media> {
+    let url = serde_json::from_str::<ImageIn<'_>>(item.get()).ok()?.image_url.url;
+    let source = match data_url(url.as_str()) {
+        Some((media_type, data)) => {
+            MediaSource::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+        }
+        None => MediaSource::Url(url.into_string()),
+    };
+    Some(Media { kind: MediaKind::Image, source, name: None, detail: None })
+}
+
+#[derive(Deserialize)]
+struct AudioIn<'a> {
+    #[serde(borrow)]
+    transcript: Option<Text<'a>>,
+}
+
+/// The words of a spoken answer.
+pub(super) fn transcript(audio: &RawValue) -> Option<String> {
+    let audio = serde_json::from_str::<AudioIn<'_>>(audio.get()).ok()?;
+    audio.transcript.map(Text::into_string).filter(|text| !text.is_empty())
+}
+
+#[derive(Deserialize)]
+struct LogprobsIn<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// The list of log probabilities.
+pub(super) fn logprobs(logprobs: &RawValue) -> Option<String> {
+    let content = serde_json::from_str::<LogprobsIn<'_>>(logprobs.get()).ok()?.content?;
+    (content.get().starts_with('[') && content.get() != "[]").then(|| content.get().to_owned())
 }
 
 /// Arguments: JSON in a string, or (against the specification) as an object.
@@ -165,7 +267,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
 }
 
 #[derive(Deserialize, Default)]
-pub(super) struct UsageIn {
+pub(super) struct UsageIn<'a> {
     prompt_tokens: Option<Count>,
     completion_tokens: Option<Count>,
     total_tokens: Option<Count>,
@@ -173,22 +275,54 @@ pub(super) struct UsageIn {
     completion_tokens_details: Option<CompletionDetails>,
     /// `DeepSeek`.
     prompt_cache_hit_tokens: Option<Count>,
+    /// `OpenRouter` and Vercel, in US dollars.
+    #[serde(borrow, default)]
+    cost: Word<'a>,
 }
 
 #[derive(Deserialize, Default)]
 struct PromptDetails {
     cached_tokens: Option<Count>,
     cache_write_tokens: Option<Count>,
+    audio_tokens: Option<Count>,
 }
 
 #[derive(Deserialize, Default)]
 struct CompletionDetails {
     reasoning_tokens: Option<Count>,
+    audio_tokens: Option<Count>,
 }
 
-impl UsageIn {
-    /// In the common form; nothing where nothing was counted.
-    pub(super) fn usage(&self) -> Option<Usage> {
+#[derive(Deserialize)]
+struct MetadataIn<'a> {
+    #[serde(borrow)]
+    gateway: CostIn<'a>,
+}
+
+#[derive(Deserialize)]
+struct CostIn<'a> {
+    #[serde(borrow, default)]
+    cost: Word<'a>,
+}
+
+/// What Vercel says it cost.
+pub(super) fn metadata_cost(metadata: Option<&RawValue>) -> Option<f64> {
+    dollars(&serde_json::from_str::<MetadataIn<'_>>(metadata?.get()).ok()?.gateway.cost)
+}
+
+fn dollars(Word(text): &Word<'_>) -> Option<f64> {
+    text.parse().ok().filter(|cost: &f64| cost.is_finite() && *cost >= 0.0)
+}
+
+impl UsageIn<'_> {
+    /// What it cost, where the provider says.
+    pub(super) fn cost(&self) -> Option<f64> {
+        dollars(&self.cost)
+    }
+
+    /// In the common form; nothing where nothing was counted. `outside`: whether this provider
+    /// counts reasoning beside the completion.
+    pub(super) fn usage(&self, outside: bool) -> Option<Usage> {
         let count = |count: Option<Count>| count.unwrap_or_default().0;
         if self.prompt_tokens.is_none() && self.completion_tokens.is_none() {
             return None;
@@ -199,7 +333,7 @@ impl UsageIn {
         let mut output = count(self.completion_tokens);
         let reasoning = count(completion.and_then(|details| details.reasoning_tokens));
         let apart = input.saturating_add(output).saturating_add(reasoning);
-        if reasoning > 0 && count(self.total_tokens) == apart {
+        if reasoning > 0 && (outside || count(self.total_tokens) == apart) {
             // xAI counts reasoning beside the completion; the total tells.
             output = output.saturating_add(reasoning);
         }
@@ -210,6 +344,8 @@ impl UsageIn {
             cache_read: count(cached.or(self.prompt_cache_hit_tokens)),
             cache_write: count(prompt.and_then(|details| details.cache_write_tokens)),
             reasoning,
+            audio_input: count(prompt.and_then(|details| details.audio_tokens)),
+            audio_output: count(completion.and_then(|details| details.audio_tokens)),
             ..Usage::default()
         })
     }

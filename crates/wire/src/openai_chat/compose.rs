@@ -4,15 +4,16 @@ use std::borrow::Cow;
 
 use bytes::BytesMut;
 use doorward_core::{
-    Body, Media, MediaKind, MediaSource, Message, ModelCall, Params, Part, Reasoning,
-    ResponseFormat, Role, ToolChoice, ToolResult, ToolUse,
+    Body, DialectId, Media, MediaKind, MediaSource, Message, ModelCall, Params, Part, Reasoning,
+    Role, ToolChoice, ToolResult, ToolUse,
 };
 
-use super::ID;
+use super::{ID, params, state};
 use crate::calls::fitting_id;
 use crate::emit::{self, Array, Object};
+use crate::quirks::mend::{self, Mend, Request};
 use crate::splice::{self, Shape, shown};
-use crate::{Destination, Dropped, WriteError, Written};
+use crate::{Destination, Dropped, Quirks, WriteError, Written, custom, preferences};
 
 /// The longest id of a tool call that `OpenAI` takes.
 const MOST_ID: usize = 40;
@@ -28,20 +29,37 @@ const SHAPE: Shape = Shape {
 };
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
+    let quirks = to.quirks;
+    mend::refuse_addresses(call, quirks)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
-    if let Some(raw) = own.filter(|raw| !raw.body.is_empty())
+    let request = Request::of(call, quirks, own.is_some());
+    let touched = super::mend::touches(call, quirks, own.is_some());
+    let deeper = |mend: &mut Mend<'_, '_>| super::mend::mend(mend, call, quirks, own.is_some());
+    // Free-form tools become functions throughout: in declarations, choices and history.
+    let kept = own.filter(|raw| !raw.body.is_empty());
+    if let Some(raw) = kept.filter(|_| !quirks.no_custom_tools || !has_custom(call))
         && let Some(body) = splice::same_dialect(call, raw, to, SHAPE)?
     {
-        return Ok(Written { body, dropped: Vec::new() });
+        let written = Written { body, dropped: Vec::new() };
+        return mend::mend(written, &request, touched, deeper);
     }
-    let mut compose = Compose { call, own: own.is_some(), dropped: Vec::new() };
+    let mut compose = Compose { call, quirks, own: own.is_some(), dropped: Vec::new() };
     let mut out = BytesMut::with_capacity(1024);
     emit::object(&mut out, |body| compose.body(body, to));
-    Ok(Written { body: out.freeze(), dropped: compose.dropped })
+    let written = Written { body: out.freeze(), dropped: compose.dropped };
+    mend::mend(written, &request, touched, deeper)
+}
+
+/// Whether any free-form tool is declared or was called.
+fn has_custom(call: &ModelCall) -> bool {
+    let called = |part: &Part| matches!(&part.body, Body::ToolUse(call) if call.custom);
+    call.tools.iter().any(|tool| tool.custom)
+        || call.messages.iter().any(|message| message.parts.iter().any(called))
 }
 
 struct Compose<'c> {
     call: &'c ModelCall,
+    quirks: &'c Quirks,
     /// Whether the call came in this dialect: what only it knows is kept then.
     own: bool,
     dropped: Vec<Dropped>,
@@ -63,7 +81,7 @@ impl Compose<'_> {
         if !shown(call).is_empty() {
             self.tools(body);
         }
-        self.params(body, &call.params, to.model);
+        self.params(body, &call.params, to);
         if call.stream {
             body.value("stream", true);
             if to.ask_usage || call.stream_usage {
@@ -71,10 +89,10 @@ impl Compose<'_> {
             }
         }
         for (name, value) in &call.extra {
-            if self.own && name != "tool_choice" {
+            if (self.own || to.quirks.extends(name)) && name != "tool_choice" {
                 body.raw(name, value.get());
             } else if !self.own {
-                self.drop(name.as_str(), "no such field in OpenAI Chat");
+                self.dropped.extend(preferences::lost(name, value, "no such field in OpenAI Chat"));
             }
         }
     }
@@ -281,7 +299,7 @@ impl Compose<'_> {
             if !calls.is_empty() {
                 item.array("tool_calls", |list| {
                     for call in &calls {
-                        write_call(list, call);
+                        self.call(list, call);
                     }
                 });
             }
@@ -289,13 +307,18 @@ impl Compose<'_> {
     }
 
     /// Thought goes back to its issuer only. Thought without any state came from a provider of
-    /// this dialect, whoever carried it meanwhile.
+    /// this dialect, whoever carried it meanwhile. An upstream that knows `reasoning_details`
+    /// brings the state of others to their issuers itself.
     fn thoughts(&mut self, item: &mut Object<'_>, at: usize, thoughts: &[(usize, &Reasoning)]) {
-        let mut shown = String::new();
+        let forwards = self.quirks.extends("reasoning_details");
+        let (mut shown, mut detailed) = (String::new(), Vec::new());
         for (nth, thought) in thoughts {
-            let foreign = thought.issuer.is_some_and(|issuer| issuer != ID);
+            let issuer = thought.issuer.unwrap_or(ID);
             let sealed = thought.signature.is_some() || thought.redacted.is_some();
-            if foreign || sealed && !self.own {
+            let theirs = forwards && (issuer == ID || state::format_of(issuer).is_some());
+            if sealed && (theirs || issuer == ID && self.own) {
+                detailed.push(*thought);
+            } else if issuer != ID || sealed {
                 let path = format!("messages[{at}].parts[{nth}]");
                 self.drop(path, "reasoning of another issuer");
             } else {
@@ -305,6 +328,36 @@ impl Compose<'_> {
         if !shown.is_empty() {
             item.str("reasoning_content", &shown);
         }
+        if !detailed.is_empty() {
+            item.array("reasoning_details", |list| {
+                for thought in detailed {
+                    state::write_thought(list, thought);
+                }
+            });
+        }
+    }
+
+    fn call(&self, list: &mut Array<'_>, call: &ToolUse) {
+        list.object(|item| {
+            item.str("id", &fitting_id(&call.id, MOST_ID));
+            if call.custom && self.own && !self.quirks.no_custom_tools {
+                item.str("type", "custom");
+                item.object("custom", |custom| {
+                    custom.str("name", &call.name);
+                    custom.str("input", &custom::unwrapped(&call.arguments));
+                });
+            } else {
+                item.str("type", "function");
+                item.object("function", |function| {
+                    function.str("name", &call.name);
+                    function.str("arguments", &call.arguments);
+                });
+            }
+            if self.own || self.quirks.extends("extra_content") {
+                let state = call.state.as_ref();
+                state::write_on_call(item, state.filter(|it| it.issuer == DialectId::GEMINI));
+            }
+        });
     }
 
     fn tools(&mut self, body: &mut Object<'_>) {
@@ -312,9 +365,14 @@ impl Compose<'_> {
         body.array("tools", |list| {
             for (nth, tool) in call.tools.iter().enumerate().filter(|(_, tool)| !tool.hidden) {
                 match &tool.opaque {
-                    Some(raw) if self.own => list.raw(raw.get()),
-                    Some(_) => self.drop(format!("tools[{nth}]"), "only its own dialect has it"),
-                    None => list.object(|item| {
+                    // Few besides `OpenAI` know free-form tools.
+                    Some(raw) if self.own && !(tool.custom && self.quirks.no_custom_tools) => {
+                        list.raw(raw.get());
+                    }
+                    Some(_) if !tool.custom => {
+                        self.drop(format!("tools[{nth}]"), "only its own dialect has it");
+                    }
+                    _ => list.object(|item| {
                         item.str("type", "function");
                         item.object("function", |function| {
                             function.str("name", &tool.name);
@@ -336,16 +394,22 @@ impl Compose<'_> {
         let subset = call.extra.iter().find(|(name, _)| name == "tool_choice");
         match (&call.tool_choice, subset.filter(|_| self.own && !hides)) {
             (_, Some((_, subset))) => body.raw("tool_choice", subset.get()),
-            (choice, None) => write_choice(body, call, choice),
+            (choice, None) => {
+                let own = self.own && !self.quirks.no_custom_tools;
+                let custom = |name: &str| {
+                    own && call.tools.iter().any(|tool| tool.custom && tool.name == name)
+                };
+                write_choice(body, call, choice, custom);
+            }
         }
         body.opt("parallel_tool_calls", call.params.parallel_tools);
     }
 
-    fn params(&mut self, body: &mut Object<'_>, params: &Params, model: &str) {
-        let effort = params.reasoning_effort.as_deref();
-        let effort = effort.or_else(|| params.thinking_budget.map(effort_of));
+    fn params(&mut self, body: &mut Object<'_>, params: &Params, to: &Destination<'_>) {
+        let effort = params::effort_of(params);
+        let as_router = to.quirks.extends("reasoning");
         // `OpenAI`'s own models take the new name, some of them only that; others know the old.
-        let new_name = effort.is_some() || is_openai(model);
+        let new_name = !as_router && effort.is_some() || params::is_openai(to.model);
         let limit = if new_name { "max_completion_tokens" } else { "max_tokens" };
         body.opt(limit, params.max_tokens);
         body.opt("temperature", params.temperature);
@@ -367,10 +431,25 @@ impl Compose<'_> {
             });
         }
         body.opt("seed", params.seed);
-        body.opt_str("reasoning_effort", effort);
+        body.opt("n", params.choices);
+        body.opt("frequency_penalty", params.frequency_penalty);
+        body.opt("presence_penalty", params.presence_penalty);
+        body.opt("logprobs", params.logprobs);
+        body.opt("top_logprobs", params.top_logprobs);
+        if as_router && (effort.is_some() || params.thinking.is_some()) {
+            params::write_reasoning(body, params);
+        } else {
+            body.opt_str("reasoning_effort", effort);
+            if effort.is_none() && params.thinking == Some(false) {
+                self.drop("thinking", "OpenAI Chat cannot switch it off");
+            }
+        }
+        body.opt_str("verbosity", params.verbosity.as_deref());
+        body.opt_str("service_tier", params.service_tier.as_deref());
+        body.opt_str("prompt_cache_key", params.cache_key.as_deref());
         body.opt_str("user", params.user.as_deref());
         if let Some(format) = &params.response_format {
-            body.object("response_format", |body| write_format(body, format));
+            body.object("response_format", |body| params::write_format(body, format));
         }
     }
 }
@@ -385,7 +464,12 @@ fn all_text(parts: &[(usize, &Part)], joint: &str) -> Option<String> {
     texts.map(|texts| texts.join(joint))
 }
 
-fn write_choice(body: &mut Object<'_>, call: &ModelCall, choice: &ToolChoice) {
+fn write_choice(
+    body: &mut Object<'_>,
+    call: &ModelCall,
+    choice: &ToolChoice,
+    is_custom: impl Fn(&str) -> bool,
+) {
     match choice {
         ToolChoice::Unset => {}
         ToolChoice::Auto => body.str("tool_choice", "auto"),
@@ -395,8 +479,9 @@ fn write_choice(body: &mut Object<'_>, call: &ModelCall, choice: &ToolChoice) {
             body.str("tool_choice", "auto");
         }
         ToolChoice::Tool(name) => body.object("tool_choice", |choice| {
-            choice.str("type", "function");
-            choice.object("function", |function| function.str("name", name));
+            let kind = if is_custom(name) { "custom" } else { "function" };
+            choice.str("type", kind);
+            choice.object(kind, |tool| tool.str("name", name));
         }),
     }
 }
@@ -422,48 +507,4 @@ fn url(source: &MediaSource) -> Cow<'_, str> {
             Cow::Owned(format!("data:{media_type};base64,{data}"))
         }
     }
-}
-
-fn write_call(list: &mut Array<'_>, call: &ToolUse) {
-    list.object(|item| {
-        item.str("id", &fitting_id(&call.id, MOST_ID));
-        item.str("type", "function");
-        item.object("function", |function| {
-            function.str("name", &call.name);
-            function.str("arguments", &call.arguments);
-        });
-    });
-}
-
-fn write_format(body: &mut Object<'_>, format: &ResponseFormat) {
-    match format {
-        ResponseFormat::Text => body.str("type", "text"),
-        ResponseFormat::JsonObject => body.str("type", "json_object"),
-        ResponseFormat::JsonSchema { name, schema, strict } => {
-            body.str("type", "json_schema");
-            body.object("json_schema", |body| {
-                body.str("name", name);
-                body.raw("schema", schema.get());
-                body.opt("strict", *strict);
-            });
-        }
-    }
-}
-
-/// The effort nearest to a thinking budget; the inverse of Anthropic's side.
-const fn effort_of(budget: u64) -> &'static str {
-    match budget {
-        0..=2048 => "low",
-        2049..=8192 => "medium",
-        _ => "high",
-    }
-}
-
-/// Whether a model's name is one of `OpenAI`'s.
-fn is_openai(model: &str) -> bool {
-    let name = model.rsplit('/').next().unwrap_or(model);
-    let o_series = name.strip_prefix('o').is_some_and(|rest| rest.starts_with(['1', '3', '4']));
-    o_series
-        || name.starts_with("gpt-") && !name.starts_with("gpt-oss")
-        || name.starts_with("chatgpt")
 }

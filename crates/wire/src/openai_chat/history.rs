@@ -1,16 +1,14 @@
 //! A client's messages into the common form.
 
 use doorward_core::{
-    Body, DialectId, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, ToolResult,
-    ToolUse,
+    Body, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, ToolResult, ToolUse,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ID;
-use crate::ReadError;
-use crate::emit::escape;
+use super::{ID, state};
 use crate::json::{Content, Members, Source, Text, Way, data_url, raw};
+use crate::{ReadError, custom};
 
 /// A message whose content is made of `P`.
 #[derive(Deserialize)]
@@ -33,7 +31,7 @@ pub(super) struct MessageIn<'a, P> {
     #[serde(borrow)]
     reasoning: Option<Text<'a>>,
     #[serde(borrow)]
-    reasoning_details: Option<Vec<ThoughtIn<'a>>>,
+    reasoning_details: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -50,6 +48,8 @@ struct CallIn<'a> {
     function: Option<CalledIn<'a>>,
     #[serde(borrow)]
     custom: Option<CustomCalledIn<'a>>,
+    #[serde(borrow)]
+    extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -66,21 +66,6 @@ struct CustomCalledIn<'a> {
     name: Text<'a>,
     #[serde(borrow)]
     input: Text<'a>,
-}
-
-/// `OpenRouter`'s shape of reasoning that can be sent back.
-#[derive(Deserialize)]
-struct ThoughtIn<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    #[serde(borrow)]
-    signature: Option<Text<'a>>,
-    #[serde(borrow)]
-    data: Option<Text<'a>>,
-    #[serde(borrow)]
-    format: Option<Text<'a>>,
 }
 
 /// A message read straight from the text.
@@ -154,7 +139,7 @@ fn read_assistant<'a, P>(
     }
     let mut parts = Vec::new();
     match message.reasoning_details {
-        Some(thoughts) if !thoughts.is_empty() => parts.extend(thoughts.into_iter().map(thought)),
+        Some(thoughts) if !thoughts.is_empty() => parts.extend(state::thoughts(&thoughts)),
         _ => {
             let shown = message.reasoning_content.or(message.reasoning).map(Text::into_string);
             if let Some(text) = shown.filter(|text| !text.is_empty()) {
@@ -172,32 +157,20 @@ fn read_assistant<'a, P>(
         parts.push(Body::Opaque { dialect: ID, raw: audio }.into());
     }
     for (nth, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
+        let custom = call.function.is_none();
         let (name, arguments) = match (call.function, call.custom) {
             (Some(called), _) => (called.name, called.arguments.unwrap_or_default().into_string()),
-            (None, Some(called)) => {
-                (called.name, format!(r#"{{"input":"{}"}}"#, escape(called.input.as_str())))
-            }
+            (None, Some(called)) => (called.name, custom::wrapped(called.input.as_str())),
             (None, None) => {
                 let path = format!("messages[{at}].tool_calls[{nth}].function");
                 return Err(ReadError::field(path, "missing"));
             }
         };
         let (id, name) = (call.id.into_string(), name.into_string());
-        parts.push(Body::ToolUse(ToolUse { id, name, arguments, ..ToolUse::default() }).into());
+        let state = state::on_call(call.extra_content);
+        parts.push(Body::ToolUse(ToolUse { id, name, arguments, custom, state }).into());
     }
     Ok(Message { role: Role::Assistant, parts, name: message.name.map(Text::into_string) })
-}
-
-fn thought(thought: ThoughtIn<'_>) -> Part {
-    let anthropic = thought.format.is_some_and(|format| format.as_str().starts_with("anthropic"));
-    let issuer = Some(if anthropic { DialectId::ANTHROPIC_MESSAGES } else { ID });
-    let redacted = thought
-        .data
-        .map(Text::into_string)
-        .filter(|_| thought.kind.as_str() == "reasoning.encrypted");
-    let text = thought.text.map(Text::into_string).unwrap_or_default();
-    let signature = thought.signature.map(Text::into_string);
-    Body::Reasoning(Reasoning { text, signature, redacted, issuer }).into()
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,14 @@
 //! `OpenAI` Chat Completions (<https://platform.openai.com/docs/api-reference/chat>).
 
+mod body;
 mod chunk;
 mod compose;
 mod history;
+mod mend;
+mod params;
 mod reader;
 mod request;
+mod state;
 mod writer;
 
 use bytes::{Bytes, BytesMut};
@@ -47,8 +51,8 @@ impl Dialect for OpenAiChat {
         compose::write(call, to)
     }
 
-    fn reader(&self, streaming: bool, _quirks: &Quirks) -> Box<dyn Reader> {
-        reader::new(streaming)
+    fn reader(&self, streaming: bool, quirks: &Quirks) -> Box<dyn Reader> {
+        reader::new(streaming, quirks)
     }
 
     fn writer(&self, options: WriterOptions) -> Box<dyn Writer> {

@@ -2,27 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use doorward_core::{Finish, ModelEvent};
+use doorward_core::{Billed, Finish, ModelEvent};
+use serde_json::value::RawValue;
 
-use super::chunk::{CallDelta, Choice, Chunk, Delta};
-use super::finish_of;
+use super::chunk::{self, CallDelta, Choice, Chunk, Delta, UsageIn};
+use super::{finish_of, state};
 use crate::calls::{Calls, Piece};
 use crate::error::Problem;
 use crate::json::Source;
 use crate::stream::{self, Decoder};
-use crate::{ReadError, Reader};
+use crate::{Quirks, ReadError, Reader};
 
 /// The most answers to one call (`n`).
 const MOST_CHOICES: usize = 128;
 
-pub(super) fn new(streaming: bool) -> Box<dyn Reader> {
-    stream::reader(Chat::default(), streaming)
+pub(super) fn new(streaming: bool, quirks: &Quirks) -> Box<dyn Reader> {
+    let outside = quirks.reasoning_outside;
+    stream::reader(Chat { outside, ..Chat::default() }, streaming)
 }
 
 /// Where an answer stands.
 #[derive(Debug, Default)]
 struct Chat {
+    /// Whether reasoning tokens are counted beside the completion.
+    outside: bool,
     id: String,
+    /// The price tier, once told.
+    tier: Option<String>,
+    /// Whether any thought was shown since the last of its state.
+    thought: bool,
     started: bool,
     calls: Calls,
     /// Each answer that began, and whether it finished.
@@ -139,8 +147,11 @@ impl Chat {
         for (at, choice) in choices.into_iter().enumerate() {
             self.choice(at, choice, whole, out)?;
         }
-        if let Some(usage) = chunk.usage.and_then(|usage| usage.usage()) {
-            out.push(ModelEvent::Usage(usage));
+        if !chunk.service_tier.0.is_empty() && self.tier.is_none() {
+            self.tier = Some(chunk.service_tier.0.into_owned());
+        }
+        if let Some(usage) = chunk.usage {
+            self.usage(usage, chunk.provider_metadata, out);
         }
         if let Some(error) = chunk.error {
             self.fail(error.get(), out);
@@ -150,6 +161,17 @@ impl Chat {
             self.fail("", out);
         }
         Ok(())
+    }
+
+    fn usage(&mut self, raw: &RawValue, metadata: Option<&RawValue>, out: &mut Vec<ModelEvent>) {
+        let Ok(counted) = serde_json::from_str::<UsageIn<'_>>(raw.get()) else { return };
+        let Some(usage) = counted.usage(self.outside) else { return };
+        out.push(ModelEvent::Usage(usage));
+        out.push(ModelEvent::Billed(Box::new(Billed {
+            raw: Some(raw.get().to_owned()),
+            tier: self.tier.clone(),
+            cost_usd: counted.cost().or_else(|| chunk::metadata_cost(metadata)),
+        })));
     }
 
     fn choice(
@@ -178,6 +200,9 @@ impl Chat {
         if let Err(problem) = self.delta(number, delta, whole, out) {
             return wrong(".delta.tool_calls", problem);
         }
+        if let Some(json) = choice.logprobs.and_then(chunk::logprobs) {
+            out.push(ModelEvent::Logprobs { choice: number, json });
+        }
         if let Some(reason) = finish_reason {
             self.finish(number, reason.as_str(), out);
         }
@@ -195,13 +220,28 @@ impl Chat {
         if thought.is_empty() {
             thought = delta.reasoning.0;
         }
+        let shown = !thought.is_empty();
         for text in [thought.into_owned(), delta.content.thought] {
             if !text.is_empty() {
+                self.thought = true;
                 out.push(ModelEvent::Reasoning { choice, text });
             }
         }
+        for item in delta.reasoning_details.iter().flatten() {
+            self.detail(choice, item, shown, out);
+        }
+        let spoken = delta.audio.and_then(chunk::transcript);
         if !delta.content.text.is_empty() {
             out.push(ModelEvent::Text { choice, text: delta.content.text.into_owned() });
+        } else if let Some(text) = spoken {
+            out.push(ModelEvent::Text { choice, text });
+        }
+        for media in delta.images.iter().flatten().filter_map(|item| chunk::image(item)) {
+            out.push(ModelEvent::Media { choice, media });
+        }
+        for citation in delta.annotations.iter().flatten().filter_map(|item| chunk::citation(item))
+        {
+            out.push(ModelEvent::Citation { choice, citation });
         }
         if let Some(refusal) = delta.refusal.filter(|refusal| !refusal.as_str().is_empty()) {
             out.push(ModelEvent::Refusal { choice, text: refusal.into_string() });
@@ -215,6 +255,23 @@ impl Chat {
         Ok(())
     }
 
+    /// `shown`: whether the same delta says the thought in the plain field too.
+    fn detail(&mut self, choice: u32, item: &RawValue, shown: bool, out: &mut Vec<ModelEvent>) {
+        let Some(detail) = state::read(item) else { return };
+        if !shown && !detail.text.is_empty() {
+            self.thought = true;
+            out.push(ModelEvent::Reasoning { choice, text: detail.text });
+        }
+        let Some(state) = detail.state else { return };
+        let apart = detail.sealed && !self.thought;
+        self.thought = false;
+        out.push(if apart {
+            ModelEvent::RedactedReasoning { state }
+        } else {
+            ModelEvent::ReasoningSignature { state }
+        });
+    }
+
     fn call(
         &mut self,
         choice: u32,
@@ -226,6 +283,7 @@ impl Chat {
             index: call.index.map(|index| index.0),
             id: call.id.as_ref().map_or("", |id| &*id.0),
             whole,
+            state: state::on_call(call.extra_content),
             ..Piece::default()
         };
         if let Some(function) = &call.function {

@@ -1,14 +1,14 @@
 //! A client's request into the common form.
 
 use bytes::Bytes;
-use doorward_core::{ModelCall, Params, RawCall, ResponseFormat, ToolChoice, ToolDef};
+use doorward_core::{ModelCall, RawCall, ToolChoice, ToolDef};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ID;
 use super::history::{self, QuickMessage};
-use crate::ReadError;
-use crate::json::{Members, Quick, Source, Text, Way, Whole, raw, texts};
+use super::{ID, params};
+use crate::json::{Members, Quick, Source, Text, Way};
+use crate::{ReadError, custom, preferences};
 
 /// Every field the common form knows.
 const KNOWN: &[&str] = &[
@@ -32,6 +32,14 @@ const KNOWN: &[&str] = &[
     "functions",
     "function_call",
     "n",
+    "frequency_penalty",
+    "presence_penalty",
+    "logprobs",
+    "top_logprobs",
+    "service_tier",
+    "verbosity",
+    "prompt_cache_key",
+    "reasoning",
 ];
 
 pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
@@ -61,14 +69,15 @@ fn read_with<'a>(
         }
     }
     let name = members.need("model", "a string")?;
-    let model = source.read::<Text<'_>>(name)?.into_string();
+    let mut model = source.read::<Text<'_>>(name)?.into_string();
     let span = source.span(name.get());
+    let preferences = preferences::read(source, &members, &mut model)?;
     let messages = history::read(source, &mut members, messages)?;
     let (mut extra, tool_choice) = (Vec::new(), read_tool_choice(source, &mut members)?);
     let tools = read_tools(source, &mut members, tools)?;
     let stream = members.read("stream")?.unwrap_or(false);
     let options = members.read::<StreamOptions>("stream_options")?;
-    let params = read_params(source, &mut members, &mut extra)?;
+    let params = params::read(source, &mut members, &mut extra)?;
     if let ToolChoiceIn::Subset(raw, _) = &tool_choice {
         extra.push(("tool_choice".to_owned(), source.keep(raw)?));
     }
@@ -84,6 +93,7 @@ fn read_with<'a>(
         ask_usage: false,
         extra,
         raw: Some(RawCall { dialect: ID, model: span, body: body.clone(), headers: Vec::new() }),
+        preferences,
         ..ModelCall::default()
     })
 }
@@ -93,72 +103,6 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-/// Reads sampling and limits; what has no place among them goes to `extra`.
-fn read_params<'a>(
-    source: Source<'a>,
-    members: &mut Members<'a>,
-    extra: &mut Vec<(String, Box<RawValue>)>,
-) -> Result<Params, ReadError> {
-    let short = members.read::<Whole>("max_tokens")?;
-    let long = members.read::<Whole>("max_completion_tokens")?;
-    let stop = members.take("stop").map(|value| texts(source, value)).transpose()?;
-    let mut response_format = None;
-    if let Some(value) = members.take("response_format") {
-        response_format = read_format(source, value)?;
-        if response_format.is_none() {
-            extra.push(("response_format".to_owned(), source.keep(value)?));
-        }
-    }
-    Ok(Params {
-        max_tokens: long.or(short).map(|Whole(n)| n),
-        temperature: members.read("temperature")?,
-        top_p: members.read("top_p")?,
-        top_k: members.read::<Whole>("top_k")?.map(|Whole(n)| n),
-        stop: stop.unwrap_or_default(),
-        seed: members.read("seed")?,
-        parallel_tools: members.read("parallel_tool_calls")?,
-        response_format,
-        reasoning_effort: members.read::<Text<'_>>("reasoning_effort")?.map(Text::into_string),
-        thinking_budget: None,
-        user: members.read::<Text<'_>>("user")?.map(Text::into_string),
-        ..Params::default()
-    })
-}
-
-#[derive(Deserialize)]
-struct FormatIn<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    json_schema: Option<SchemaIn<'a>>,
-}
-
-#[derive(Deserialize)]
-struct SchemaIn<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    schema: Option<&'a RawValue>,
-    strict: Option<bool>,
-}
-
-fn read_format<'a>(
-    source: Source<'a>,
-    value: &'a RawValue,
-) -> Result<Option<ResponseFormat>, ReadError> {
-    let format = source.read::<FormatIn<'a>>(value)?;
-    Ok(match (format.kind.as_str(), format.json_schema) {
-        ("text", _) => Some(ResponseFormat::Text),
-        ("json_object", _) => Some(ResponseFormat::JsonObject),
-        ("json_schema", Some(SchemaIn { name, schema, strict })) => {
-            let schema = source.keep_any(schema)?.unwrap_or_else(|| raw("{}".into()));
-            Some(ResponseFormat::JsonSchema { name: name.into_string(), schema, strict })
-        }
-        ("json_schema", None) => return Err(source.wrong(value, "missing field `json_schema`")),
-        _ => None,
-    })
-}
-
 #[derive(Deserialize)]
 struct ToolIn<'a> {
     #[serde(borrow, rename = "type")]
@@ -166,7 +110,7 @@ struct ToolIn<'a> {
     #[serde(borrow)]
     function: Option<FunctionIn<'a>>,
     #[serde(borrow)]
-    custom: Option<NamedIn<'a>>,
+    custom: Option<CustomIn<'a>>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
@@ -180,6 +124,30 @@ struct FunctionIn<'a> {
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
     strict: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct CustomIn<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    format: Option<ShapeIn<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ShapeIn<'a> {
+    #[serde(borrow)]
+    grammar: Option<GrammarIn<'a>>,
+}
+
+#[derive(Deserialize)]
+struct GrammarIn<'a> {
+    #[serde(borrow)]
+    syntax: Option<Text<'a>>,
+    #[serde(borrow)]
+    definition: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -212,21 +180,38 @@ fn read_tool<'a>(source: Source<'a>, tool: ToolIn<'a>, way: Way<'a>) -> Result<T
             schema: source.keep_any(function.parameters)?,
             strict: function.strict,
             cache_control: source.keep_any(tool.cache_control)?,
-            opaque: None,
-            custom: false,
-            hidden: false,
+            ..plain()
         });
     }
-    Ok(ToolDef {
-        custom: tool.custom.is_some(),
-        name: tool.custom.map_or(kind, |custom| custom.name).into_string(),
+    let opaque = Some(source.keep(way.piece()?)?);
+    let Some(free) = tool.custom else {
+        return Ok(ToolDef { name: kind.into_string(), opaque, ..plain() });
+    };
+    let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| text.as_str().to_owned());
+    let grammar = free.format.and_then(|format| format.grammar);
+    let (syntax, definition) =
+        grammar.map(|grammar| (text(&grammar.syntax), text(&grammar.definition))).unzip();
+    let description = custom::description(
+        free.description.as_ref().map(Text::as_str),
+        syntax.flatten().as_deref(),
+        definition.flatten().as_deref(),
+    );
+    let (name, schema) = (free.name.into_string(), Some(custom::schema()));
+    Ok(ToolDef { name, description, schema, opaque, custom: true, ..plain() })
+}
+
+/// A tool of which nothing is known.
+fn plain() -> ToolDef {
+    ToolDef {
+        name: String::new(),
         description: None,
         schema: None,
         strict: None,
         cache_control: None,
-        opaque: Some(source.keep(way.piece()?)?),
+        opaque: None,
+        custom: false,
         hidden: false,
-    })
+    }
 }
 
 enum ToolChoiceIn<'a> {

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
-use doorward_core::{CallError, Finish, Frame, IssuerState, ModelEvent, Usage};
+use doorward_core::{CallError, Frame, ModelEvent, Usage};
 
+use super::body::{self, write_usage};
 use super::chunk::{Bare, Indexes};
-use super::{finish_word, write_error};
-use crate::answer::{Answer, Bodies, Choice, Collected, Piece, cut, told};
+use super::{finish_word, state, write_error};
+use crate::answer::{Bodies, Collected, cut, told};
+use crate::custom::Unwrapping;
 use crate::emit::{self, Object};
 use crate::sse::Event;
 use crate::stream::Tail;
@@ -20,7 +22,8 @@ pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
         let error = |error: &CallError, out: &mut BytesMut| {
             emit::object(out, |body| write_error(body, error));
         };
-        Box::new(Collected::new(options, Bodies { answer: write_answer, error }))
+        let bodies = Bodies { answer: body::write, error };
+        Box::new(Collected::new(options, bodies).amending(body::amend))
     }
 }
 
@@ -41,10 +44,15 @@ struct Streaming {
     /// Indexes in use, by answer.
     used: BTreeSet<(u32, u64)>,
     any_call: BTreeSet<u32>,
+    /// The free-form calls among those made here.
+    free: BTreeMap<u32, Unwrapping>,
     /// The thought since the last signature.
     thought: String,
     usage: Option<Usage>,
     usage_sent: bool,
+    /// The usage chunk as it came, until it is known what the call cost.
+    held: Option<Bytes>,
+    cost: Option<f64>,
     tail: Tail,
     ended: bool,
 }
@@ -55,7 +63,11 @@ impl Writer for Streaming {
             return;
         }
         match &frame.raw {
-            Some(raw) if self.options.same_dialect && !self.concerns_own_call(frame) => {
+            Some(raw)
+                if self.options.same_dialect
+                    && !self.concerns_own_call(frame)
+                    && !body::misses_custom(&frame.events, raw, &self.options) =>
+            {
                 self.forward(frame, raw, out);
             }
             _ => {
@@ -84,16 +96,24 @@ impl Streaming {
     fn concerns_own_call(&self, frame: &Frame) -> bool {
         !self.own.is_empty()
             && frame.events.iter().any(
-                |event| matches!(event, ModelEvent::ToolDelta { call, .. } if self.own.contains(call)),
+                |event| matches!(event, ModelEvent::ToolDelta { call, .. } | ModelEvent::ToolEnd { call } if self.own.contains(call)),
             )
     }
 
     fn forward(&mut self, frame: &Frame, raw: &Bytes, out: &mut BytesMut) {
-        let only_usage = matches!(frame.events[..], [ModelEvent::Usage(_)]);
-        if only_usage && self.options.strip_usage && has_no_choices(raw) {
+        let of_usage =
+            |event: &ModelEvent| matches!(event, ModelEvent::Usage(_) | ModelEvent::Billed(_));
+        let only_usage = !frame.events.is_empty() && frame.events.iter().all(of_usage);
+        let (strips, tells) = (self.options.strip_usage, self.options.tell_cost);
+        if only_usage && (strips || tells) && has_no_choices(raw) {
             self.follow(frame, raw);
             self.usage_sent = false;
+            // What it cost may be known only later.
+            self.held = tells.then(|| raw.clone());
             return;
+        }
+        if frame.events.iter().any(|event| matches!(event, ModelEvent::Done)) {
+            self.tell_usage(out);
         }
         self.tail.forward(frame, raw, out);
         self.follow(frame, raw);
@@ -125,6 +145,7 @@ impl Streaming {
                 ModelEvent::Usage(usage) => {
                     (self.usage, self.usage_sent) = (Some(*usage), true);
                 }
+                ModelEvent::Billed(bill) => self.cost = bill.cost_usd.or(self.cost),
                 ModelEvent::Error { .. } | ModelEvent::Done => self.ended = true,
                 _ => {}
             }
@@ -197,36 +218,40 @@ impl Streaming {
                 let thought = std::mem::take(&mut self.thought);
                 self.delta(0, out, |delta| {
                     delta.array("reasoning_details", |list| {
-                        list.object(|item| signed(item, &thought, Some(state)));
+                        state::write_signed(list, &thought, Some(state));
                     });
                 });
             }
             ModelEvent::RedactedReasoning { state } => {
                 self.delta(0, out, |delta| {
-                    delta.array("reasoning_details", |list| {
-                        list.object(|item| redacted(item, state));
-                    });
+                    delta.array("reasoning_details", |list| state::write_sealed(list, state));
                 });
             }
-            ModelEvent::ToolStart { call, choice, id, name, .. } => {
+            ModelEvent::ToolStart { call, choice, id, name, state } => {
                 let index = self.index(*call, *choice);
+                let free = self.options.custom_tools.contains(name);
+                if free {
+                    self.free.insert(*call, Unwrapping::default());
+                }
                 self.call(*choice, index, out, |item| {
                     item.str("id", id);
-                    item.str("type", "function");
-                    item.object("function", |function| {
-                        function.str("name", name);
-                        function.str("arguments", "");
+                    let (kind, argument) =
+                        if free { ("custom", "input") } else { ("function", "arguments") };
+                    item.str("type", kind);
+                    item.object(kind, |called| {
+                        called.str("name", name);
+                        called.str(argument, "");
                     });
+                    state::write_on_call(item, state.as_ref());
                 });
             }
-            ModelEvent::ToolDelta { call, json } => {
-                if let Some((choice, index)) = self.calls.get(call).copied() {
-                    self.call(choice, index, out, |item| {
-                        item.object("function", |function| function.str("arguments", json));
-                    });
+            ModelEvent::ToolDelta { call, json } => self.arguments(*call, json, out),
+            ModelEvent::ToolEnd { call } => {
+                let left = self.free.remove(call).map(|mut free| free.finish());
+                if let Some(left) = left.filter(|left| !left.is_empty()) {
+                    self.free_text(*call, &left, out);
                 }
             }
-            ModelEvent::ToolEnd { .. } => {}
             ModelEvent::Usage(usage) => (self.usage, self.usage_sent) = (Some(*usage), false),
             ModelEvent::Finish { choice, reason, native } => {
                 self.finished(*choice, finish_word(*reason, native), out);
@@ -235,10 +260,61 @@ impl Streaming {
                 self.error(&CallError::new(*code, message.clone()), out);
             }
             ModelEvent::Done => self.done(out),
-            ModelEvent::Media { .. }
-            | ModelEvent::Citation { .. }
-            | ModelEvent::Logprobs { .. }
-            | ModelEvent::Billed(_) => {}
+            ModelEvent::Media { choice, media } => {
+                self.delta(*choice, out, |delta| body::write_media(delta, [media]));
+            }
+            ModelEvent::Citation { choice, citation } => {
+                self.delta(*choice, out, |delta| body::write_citations(delta, [citation]));
+            }
+            ModelEvent::Logprobs { choice, json } => {
+                self.begin(*choice, out);
+                self.chunk(out, |body| {
+                    write_choice_with(body, *choice, None, |_| {}, Some(json));
+                });
+            }
+            ModelEvent::Billed(bill) => self.cost = bill.cost_usd.or(self.cost),
+        }
+    }
+
+    fn arguments(&mut self, call: u32, json: &str, out: &mut BytesMut) {
+        if let Some(free) = self.free.get_mut(&call) {
+            let text = free.push(json);
+            if !text.is_empty() {
+                self.free_text(call, &text, out);
+            }
+        } else if let Some((choice, index)) = self.calls.get(&call).copied() {
+            self.call(choice, index, out, |item| {
+                item.object("function", |function| function.str("arguments", json));
+            });
+        }
+    }
+
+    fn free_text(&mut self, call: u32, text: &str, out: &mut BytesMut) {
+        if let Some((choice, index)) = self.calls.get(&call).copied() {
+            self.call(choice, index, out, |item| {
+                item.object("custom", |custom| custom.str("input", text));
+            });
+        }
+    }
+
+    /// Tells usage and cost where they were not told yet.
+    fn tell_usage(&mut self, out: &mut BytesMut) {
+        let cost = self.cost.filter(|_| self.options.tell_cost);
+        if let Some(held) = self.held.take() {
+            self.tail.seal(out);
+            let amended = cost.and_then(|cost| body::with_cost(&held, cost));
+            out.extend_from_slice(amended.as_ref().unwrap_or(&held));
+            self.usage_sent = true;
+            return;
+        }
+        let wanted = self.options.stream_usage || self.options.tell_cost;
+        if let Some(usage) = self.usage.filter(|_| wanted && !self.usage_sent) {
+            self.tail.seal(out);
+            self.chunk(out, |body| {
+                body.array("choices", |_| {});
+                body.object("usage", |body| write_usage(body, &usage, cost));
+            });
+            self.usage_sent = true;
         }
     }
 
@@ -285,12 +361,7 @@ impl Streaming {
             let calls = self.any_call.contains(&choice);
             self.finished(choice, if calls { "tool_calls" } else { "stop" }, out);
         }
-        if let Some(usage) = self.usage.filter(|_| self.options.stream_usage && !self.usage_sent) {
-            self.chunk(out, |body| {
-                body.array("choices", |_| {});
-                body.object("usage", |body| write_usage(body, &usage));
-            });
-        }
+        self.tell_usage(out);
         out.extend_from_slice(b"data: [DONE]\n\n");
         self.ended = true;
     }
@@ -302,10 +373,23 @@ fn write_choice(
     finish: Option<&str>,
     fill: impl FnOnce(&mut Object<'_>),
 ) {
+    write_choice_with(body, choice, finish, fill, None);
+}
+
+fn write_choice_with(
+    body: &mut Object<'_>,
+    choice: u32,
+    finish: Option<&str>,
+    fill: impl FnOnce(&mut Object<'_>),
+    logprobs: Option<&str>,
+) {
     body.array("choices", |choices| {
         choices.object(|item| {
             item.value("index", choice);
             item.object("delta", fill);
+            if let Some(content) = logprobs {
+                body::write_logprobs(item, content);
+            }
             match finish {
                 Some(word) => item.str("finish_reason", word),
                 None => item.raw("finish_reason", "null"),
@@ -336,124 +420,4 @@ fn indexes(raw: &Bytes) -> Vec<u64> {
         name.and_then(|named| named.name.as_ref()).is_some_and(|name| !name.as_str().is_empty())
     });
     begins.filter_map(|call| call.index.map(|index| index.0)).collect()
-}
-
-/// A thought with its signature, as `OpenRouter` writes it.
-fn signed(item: &mut Object<'_>, text: &str, state: Option<&IssuerState>) {
-    item.str("type", "reasoning.text");
-    item.str("text", text);
-    item.opt_str("signature", state.map(|state| state.data.as_str()));
-    item.str("format", "anthropic-claude-v1");
-}
-
-fn redacted(item: &mut Object<'_>, state: &IssuerState) {
-    item.str("type", "reasoning.encrypted");
-    item.str("data", &state.data);
-    item.str("format", "anthropic-claude-v1");
-}
-
-fn write_usage(body: &mut Object<'_>, usage: &Usage) {
-    body.value("prompt_tokens", usage.input);
-    body.value("completion_tokens", usage.output);
-    body.value("total_tokens", usage.total());
-    body.object("prompt_tokens_details", |details| {
-        details.value("cached_tokens", usage.cache_read);
-        if usage.cache_write > 0 {
-            details.value("cache_write_tokens", usage.cache_write);
-        }
-    });
-    body.object("completion_tokens_details", |details| {
-        details.value("reasoning_tokens", usage.reasoning);
-    });
-}
-
-fn write_answer(answer: &Answer, options: &WriterOptions, out: &mut BytesMut) {
-    let (id, model) = told(options, &answer.id, &answer.model);
-    emit::object(out, |body| {
-        body.str("id", id);
-        body.str("object", "chat.completion");
-        body.value("created", answer.created.unwrap_or(options.created));
-        body.str("model", model);
-        body.array("choices", |choices| {
-            for (index, choice) in &answer.choices {
-                choices.object(|item| {
-                    item.value("index", index);
-                    item.object("message", |message| write_message(message, choice));
-                    item.str("finish_reason", word_of(choice));
-                });
-            }
-        });
-        if let Some(usage) = &answer.usage {
-            body.object("usage", |body| write_usage(body, usage));
-        }
-    });
-}
-
-fn word_of(choice: &Choice) -> &'static str {
-    let any_call = choice.pieces.iter().any(|piece| matches!(piece, Piece::Call { .. }));
-    match &choice.finish {
-        Some((reason, native)) => finish_word(*reason, native),
-        None if any_call => finish_word(Finish::ToolCalls, ""),
-        None => finish_word(Finish::Stop, ""),
-    }
-}
-
-fn write_message(message: &mut Object<'_>, choice: &Choice) {
-    let (mut text, mut refusal, mut thought) = (String::new(), String::new(), String::new());
-    let (mut calls, mut state) = (false, false);
-    for piece in &choice.pieces {
-        match piece {
-            Piece::Text(more) => text.push_str(more),
-            Piece::Refusal(more) => refusal.push_str(more),
-            Piece::Reasoning { text: more, signature } => {
-                thought.push_str(more);
-                state |= signature.is_some();
-            }
-            Piece::Redacted(_) => state = true,
-            Piece::Call { .. } => calls = true,
-            Piece::Media(_) => {}
-        }
-    }
-    message.str("role", "assistant");
-    if text.is_empty() && (calls || !refusal.is_empty()) {
-        message.raw("content", "null");
-    } else {
-        message.str("content", &text);
-    }
-    match refusal.as_str() {
-        "" => message.raw("refusal", "null"),
-        refusal => message.str("refusal", refusal),
-    }
-    if !thought.is_empty() {
-        message.str("reasoning_content", &thought);
-    }
-    if state {
-        message.array("reasoning_details", |list| {
-            for piece in &choice.pieces {
-                match piece {
-                    Piece::Reasoning { text, signature } => {
-                        list.object(|item| signed(item, text, signature.as_ref()));
-                    }
-                    Piece::Redacted(data) => list.object(|item| redacted(item, data)),
-                    _ => {}
-                }
-            }
-        });
-    }
-    if calls {
-        message.array("tool_calls", |list| {
-            for piece in &choice.pieces {
-                if let Piece::Call { id, name, arguments, .. } = piece {
-                    list.object(|item| {
-                        item.str("id", id);
-                        item.str("type", "function");
-                        item.object("function", |function| {
-                            function.str("name", name);
-                            function.str("arguments", arguments);
-                        });
-                    });
-                }
-            }
-        });
-    }
 }

@@ -174,6 +174,7 @@ fn frames_written_anew_and_forwarded_ones_mix_in_any_way() {
                         event,
                         ModelEvent::Start { .. }
                             | ModelEvent::Usage(_)
+                            | ModelEvent::Billed(_)
                             | ModelEvent::Finish { .. }
                             | ModelEvent::Error { .. }
                     )
