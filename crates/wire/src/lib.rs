@@ -43,6 +43,7 @@ mod emit;
 mod error;
 pub mod eventstream;
 mod framed;
+mod gemini;
 mod json;
 mod ollama;
 mod openai_chat;
@@ -63,6 +64,9 @@ pub use anthropic::AnthropicMessages;
 pub use bedrock::{BedrockConverse, BedrockEmbeddings, CohereOnBedrock, TitanEmbeddings};
 pub use cohere::{CohereChat, CohereEmbeddings};
 pub use error::{ReadError, WriteError, status};
+pub use gemini::{
+    Gemini, GeminiCounting, GeminiEmbedContent, GeminiEmbeddings, VertexCounting, VertexEmbeddings,
+};
 pub use ollama::{OllamaChat, OllamaEmbeddings};
 pub use openai_chat::OpenAiChat;
 pub use quirks::{GATEWAY_FIELDS, Quirks, allowed_betas};
@@ -348,8 +352,8 @@ pub trait Writer: Send {
 /// assert!(doorward_wire::dialect(DialectId::new("morse")).is_none());
 /// ```
 pub fn dialect(id: DialectId) -> Option<&'static dyn Dialect> {
-    const ALL: [&dyn Dialect; 5] =
-        [&OpenAiChat, &AnthropicMessages, &BedrockConverse, &CohereChat, &OllamaChat];
+    const ALL: [&dyn Dialect; 6] =
+        [&OpenAiChat, &AnthropicMessages, &Gemini, &BedrockConverse, &CohereChat, &OllamaChat];
     ALL.into_iter().find(|dialect| dialect.id() == id)
 }
 pub mod responses {
