@@ -105,7 +105,7 @@ fn differences(
         // Right after the opening brace.
         let at = members.iter().next().map_or(0, |member| source.span(member.key.get()).start);
         let comma = if kept == 0 { "" } else { "," };
-        edits.replace(at..at, format!("{}{comma}", missing.join(",")).into());
+        edits.replace(at..at, format!("{}{comma}", missing.join(",")));
     }
     edits.remove_members(source, members, leaves);
 }

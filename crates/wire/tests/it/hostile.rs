@@ -7,14 +7,15 @@ use proptest::prelude::*;
 
 use crate::cases::{all, read_answer};
 
-fn both() -> [&'static dyn Dialect; 2] {
-    [DialectId::OPENAI_CHAT, DialectId::ANTHROPIC_MESSAGES].map(|id| dialect(id).unwrap())
+/// Every dialect.
+fn every() -> impl Iterator<Item = &'static dyn Dialect> {
+    DialectId::ALL.into_iter().filter_map(dialect)
 }
 
 fn try_all(bytes: &[u8]) {
-    for from in both() {
+    for from in every() {
         if let Ok(mut call) = from.read_call(Bytes::copy_from_slice(bytes)) {
-            for to in both() {
+            for to in every() {
                 for hide in [false, true] {
                     for tool in &mut call.tools {
                         tool.hidden = hide;
@@ -29,20 +30,22 @@ fn try_all(bytes: &[u8]) {
         }
         for streaming in [false, true] {
             let (frames, _) = read_answer(from, streaming, bytes, 16);
-            for to in both() {
-                write_all(to, streaming, to.id() == from.id(), &frames);
+            for to in every() {
+                for array in [false, true] {
+                    write_all(to, streaming, array, to.id() == from.id(), &frames);
+                }
             }
         }
         let error = from.read_error(500, Bytes::copy_from_slice(bytes));
-        for to in both() {
+        for to in every() {
             to.write_error(&error, "req_1");
         }
     }
 }
 
-fn write_all(to: &dyn Dialect, streaming: bool, same_dialect: bool, frames: &[Frame]) {
+fn write_all(to: &dyn Dialect, streaming: bool, array: bool, same_dialect: bool, frames: &[Frame]) {
     let options =
-        WriterOptions { streaming, same_dialect, strip_usage: true, ..Default::default() };
+        WriterOptions { streaming, array, same_dialect, strip_usage: true, ..Default::default() };
     let (mut writer, mut out) = (to.writer(options), BytesMut::new());
     for frame in frames {
         writer.write(frame, &mut out);
@@ -62,11 +65,18 @@ fn deep_nesting_is_an_error_and_no_crash() {
         format!(r#"{{"model":"m","messages":[],"extra":{}}}"#, deep("[", "]")),
         format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{results}]}}]}}"#),
         format!(r#"{{"type":"message","content":[{}]}}"#, deep("[", "]")),
+        format!(r#"{{"contents":[{{"parts":{}}}]}}"#, deep("[", "]")),
+        format!(r#"{{"contents":[{{"parts":[{{"hologram":{}}}]}}]}}"#, deep("[", "]")),
+        format!(
+            r#"{{"contents":[],"tools":[{{"functionDeclarations":[{{"name":"a","parameters":{}}}]}}]}}"#,
+            deep(r#"{"properties":{"a":"#, "}}")
+        ),
+        format!(r#"[{{"candidates":{}}}]"#, deep("[", "]")),
     ] {
         try_all(body.as_bytes());
     }
-    let body = format!(r#"{{"model":"m","messages":[],"extra":{}}}"#, deep("[", "]"));
-    for dialect in both() {
+    let body = format!(r#"{{"model":"m","messages":[],"contents":[],"extra":{}}}"#, deep("[", "]"));
+    for dialect in every() {
         let error = dialect.read_call(Bytes::from(body.clone())).unwrap_err();
         assert_eq!(error.to_string(), "extra: nested too deep");
     }
@@ -75,7 +85,7 @@ fn deep_nesting_is_an_error_and_no_crash() {
 #[test]
 fn broken_utf8_is_an_error() {
     let body = Bytes::from_static(b"{\"model\":\"m\",\"messages\":[],\"x\":\"\xff\"}");
-    for dialect in both() {
+    for dialect in every() {
         assert_eq!(dialect.read_call(body.clone()).unwrap_err(), ReadError::Utf8 { at: 32 });
     }
 }
@@ -84,12 +94,12 @@ fn broken_utf8_is_an_error() {
 fn too_many_fields_are_refused() {
     let fields: Vec<String> = (0..1000).map(|n| format!("\"f{n}\":1")).collect();
     let body = format!("{{\"model\":\"m\",\"messages\":[],{}}}", fields.join(","));
-    assert!(both()[0].read_call(Bytes::from(body)).is_err());
+    assert!(every().next().unwrap().read_call(Bytes::from(body)).is_err());
 }
 
 #[test]
 fn a_whole_answer_beyond_the_limit_is_refused() {
-    for dialect in both() {
+    for dialect in every() {
         let (mut reader, mut frames) = (dialect.reader(false, &Quirks::none()), Vec::new());
         let piece = Bytes::from(vec![b' '; 1 << 20]);
         let result = (0..65).try_for_each(|_| reader.push(piece.clone(), &mut frames));
@@ -99,7 +109,7 @@ fn a_whole_answer_beyond_the_limit_is_refused() {
 
 #[test]
 fn a_failed_reader_reads_no_more() {
-    for dialect in both() {
+    for dialect in every() {
         let (mut reader, mut frames) = (dialect.reader(true, &Quirks::none()), Vec::new());
         let first = reader.push(Bytes::from_static(b"data: {broken\n\n"), &mut frames);
         assert!(first.is_err());
@@ -113,7 +123,7 @@ fn a_failed_reader_reads_no_more() {
 #[test]
 fn a_writer_without_an_end_ends_with_an_error() {
     let start = ModelEvent::Start { id: "i".into(), model: "m".into(), created: None, usage: None };
-    for dialect in both() {
+    for dialect in every() {
         for streaming in [false, true] {
             let options = WriterOptions { streaming, ..Default::default() };
             let (mut writer, mut out) = (dialect.writer(options), BytesMut::new());
