@@ -279,3 +279,6 @@ fn args_of(arguments: &str) -> (Cow<'_, str>, bool) {
     }
     (Cow::Owned(format!(r#"{{"arguments":"{}"}}"#, emit::escape(arguments))), false)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use doorward_core::ModelCall;
-use doorward_wire::{AnthropicMessages, Destination, Dialect, OpenAiChat};
+use doorward_wire::{AnthropicMessages, Destination, Dialect, Gemini, OpenAiChat, Quirks};
 
 fn read(dialect: &dyn Dialect, body: &str) -> ModelCall {
     dialect.read_call(Bytes::copy_from_slice(body.as_bytes())).unwrap()
@@ -156,6 +156,15 @@ fn a_changed_call_is_written_anew_with_what_only_its_dialect_knows() {
             &AnthropicMessages,
             r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"search_result","source":"s"}]}],"tools":[{"type":"bash_20250124","name":"bash"}],"thinking":{"type":"adaptive"},"output_config":{"effort":"low"},"mcp_servers":[]}"#,
         ),
+        (
+            &Gemini,
+            r#"{"contents":[{"role":"user","parts":[{"fileData":{"fileUri":"gs://b/film","mimeType":"video/mp4"},"videoMetadata":{"fps":1}},{"fileData":{"fileUri":"https://example.org/picture"}},{"inlineData":{"mimeType":"image/png","data":"aQ=="},"mediaResolution":{"level":"MEDIA_RESOLUTION_LOW"}}]},{"role":"model","parts":[{"executableCode":{"language":"PYTHON","code":"1"}},{"text":"t","thought":true},{"text":"u","thoughtSignature":"eA=="}]}],"tools":[{"functionDeclarations":[{"name":"f","behavior":"BLOCKING"}]},{"googleSearch":{}}],"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED","allowedFunctionNames":["f"]},"retrievalConfig":{"languageCode":"it"}},"generationConfig":{"temperature":0.5,"mediaResolution":"MEDIA_RESOLUTION_LOW","responseMimeType":"text/x.enum","responseJsonSchema":{"enum":["a"]},"thinkingConfig":{"includeThoughts":true,"thinkingBudget":-1,"later":1}},"safetySettings":[],"cachedContent":"c","labels":{"a":"b"},"serviceTier":"flex"}"#,
+        ),
+        (
+            &Gemini,
+            r#"{"contents":[],"generationConfig":{"responseMimeType":"text/plain","thinkingConfig":{"thinkingLevel":"high"}}}"#,
+        ),
+        (&Gemini, r#"{"contents":[],"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#),
     ] {
         let mut call = read(dialect, body);
         call.raw.as_mut().unwrap().body = Bytes::new();
@@ -174,4 +183,89 @@ fn a_span_that_is_not_the_models_name_is_refused() {
     call.raw.as_mut().unwrap().model = 900..903;
     let to = Destination::new("x");
     assert!(OpenAiChat.write_call(&call, &to).is_err());
+}
+
+const GEMINI: &str = r#"{"contents":[], "tools": [ {"functionDeclarations":[{"name":"a"} ,{"name":"b"}, {"name":"c"}],"googleSearch":{}} , {"codeExecution":{}} ],"tool_config":{"functionCallingConfig":CALLING} , "labels":{} }"#;
+
+#[test]
+fn hidden_functions_are_taken_out_of_their_declarations() {
+    let body = GEMINI.replace("CALLING", r#"{"mode":"AUTO"}"#);
+    let call = read(&Gemini, &body);
+    for (names, expected) in [
+        (&["a"][..], body.replace(r#"{"name":"a"} ,"#, "")),
+        (&["c"], body.replace(r#", {"name":"c"}"#, "")),
+        (&["a", "googleSearch"], body.replace(r#"{"name":"a"} ,"#, "").replace(r#","googleSearch":{}"#, "")),
+        (&["codeExecution"], body.replace(r#" , {"codeExecution":{}}"#, "")),
+        (
+            &["a", "b", "c"],
+            body.replace(r#""functionDeclarations":[{"name":"a"} ,{"name":"b"}, {"name":"c"}],"#, ""),
+        ),
+        (
+            &["a", "b", "c", "googleSearch"],
+            body.replace(r#"{"functionDeclarations":[{"name":"a"} ,{"name":"b"}, {"name":"c"}],"googleSearch":{}} , "#, ""),
+        ),
+        (
+            &["a", "b", "c", "googleSearch", "codeExecution"],
+            r#"{"contents":[], "labels":{} }"#.to_owned(),
+        ),
+    ] {
+        let call = hide(call.clone(), names);
+        assert_eq!(written(&Gemini, &call, "m", true), expected, "{names:?}");
+    }
+}
+
+#[test]
+fn a_mode_that_names_hidden_functions_names_the_others() {
+    for (calling, hidden, expected) in [
+        (
+            r#"{"mode":"ANY","allowedFunctionNames":["a","b"]}"#,
+            "a",
+            r#"{"mode":"ANY","allowedFunctionNames":["b"]}"#,
+        ),
+        (r#"{"mode":"ANY","allowed_function_names":["b"]}"#, "b", r#"{"mode":"AUTO"}"#),
+        (r#"{"mode":"VALIDATED","allowedFunctionNames":["b"]}"#, "b", r#"{"mode":"VALIDATED"}"#),
+        (r#"{"mode":"ANY"}"#, "b", r#"{"mode":"ANY"}"#),
+    ] {
+        let call = hide(read(&Gemini, &GEMINI.replace("CALLING", calling)), &[hidden]);
+        let out = written(&Gemini, &call, "m", false);
+        assert!(
+            out.contains(&format!("\"functionCallingConfig\":{expected}}}")),
+            "{calling} {out}"
+        );
+        let call = ModelCall { raw: None, ..call };
+        let out = Gemini.write_call(&call, &Destination::new("m")).unwrap().body;
+        assert!(!String::from_utf8_lossy(&out).contains(&format!("\"{hidden}\"")), "{out:?}");
+    }
+}
+
+#[test]
+fn a_name_in_the_body_is_replaced_where_it_stands() {
+    let body = r#"{ "model" : "models/fast","contents":[{"parts":[{"text":"models/fast"}]}]}"#;
+    let call = Gemini.read_addressed(Bytes::from_static(body.as_bytes()), "fast", true).unwrap();
+    assert!(call.stream && call.model == "fast");
+    let expected = body.replacen("fast", "gemini-3-pro", 1);
+    assert_eq!(written(&Gemini, &call, "gemini-3-pro", true), expected);
+}
+
+#[test]
+fn an_upstreams_differences_touch_nothing_else() {
+    let body = r#"{"contents":[] ,"service_tier":"flex", "labels":{"a":"b"}}"#;
+    let quirks: Quirks = Quirks {
+        omit: vec!["serviceTier".into()],
+        rename: [("labels".to_owned(), "tags".to_owned())].into(),
+        set: [("extra".to_owned(), "1".to_owned()), ("labels".to_owned(), "{}".to_owned())].into(),
+        ..Quirks::none()
+    };
+    let to = Destination { quirks: &quirks, ..Destination::new("m") };
+    let mut call = read(&Gemini, body);
+    for expected in [
+        r#"{"extra":1,"contents":[] ,"tags":{"a":"b"}}"#,
+        r#"{"contents":[],"tags":{"a":"b"},"extra":1}"#,
+    ] {
+        let written = Gemini.write_call(&call, &to).unwrap();
+        assert_eq!(written.body, expected);
+        assert_eq!(written.dropped.len(), 1);
+        assert_eq!(written.dropped[0].path, "serviceTier");
+        call.raw.as_mut().unwrap().body = Bytes::new();
+    }
 }
