@@ -88,7 +88,7 @@ fn content_type(headers: &http::HeaderMap) -> Option<&str> {
 }
 
 /// Headers of the answer that a client of the provider knows.
-fn relayed(headers: &http::HeaderMap) -> Vec<(String, String)> {
+pub(crate) fn relayed(headers: &http::HeaderMap) -> Vec<(String, String)> {
     let mut kept = Vec::new();
     for (name, value) in headers {
         let shown = match name.as_str() {
@@ -129,6 +129,7 @@ pub(crate) fn broken(error: TransportError) -> CallError {
         TransportError::Connect(_) => "the model provider cannot be reached",
         TransportError::Timeout(_) => "the model provider did not answer in time",
         TransportError::Broken(_) => "the connection to the model provider broke",
+        TransportError::Body(_) => "the request's body failed on its way",
     };
     CallError::new(error.code(), public).with_source(error)
 }

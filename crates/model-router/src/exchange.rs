@@ -1,120 +1,195 @@
 //! One exchange with one target: the request as the target wants it, and its answer up to the
 //! first event.
 
-use doorward_core::{Audience, CallError, Code, Credential, Cx, DialectId, ModelCall};
-use doorward_wire::{Destination, Dialect};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use doorward_core::{CallError, Code, Cx, DialectId, ModelCall};
+use doorward_wire::{Destination, Dropped, WriterOptions};
+use http::header::USER_AGENT;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::answer::{self, Opened, Refused};
 use crate::route::Target;
-use crate::transport::Outbound;
-use crate::{Auth, Router, Upstream};
+use crate::transport::{Inbound, Outbound, TransportError};
+use crate::upstream::Endpoint;
+use crate::{Router, Upstream};
+
+/// How Doorward names itself to upstreams.
+const AGENT: &str = concat!("doorward/", env!("CARGO_PKG_VERSION"));
+
+/// The header whose values [`betas`](doorward_wire::Quirks::betas) limits.
+const BETA: &str = "anthropic-beta";
+
+/// A target's answer that has begun well.
+pub(crate) struct Exchanged {
+    /// Whose wire it is.
+    pub(crate) dialect: DialectId,
+    pub(crate) opened: Opened,
+    /// What the target could not be told.
+    pub(crate) dropped: Vec<Dropped>,
+}
 
 impl Router {
-    /// Sends the call to a target and waits for its first event.
+    /// Sends the call to a target, with the credential at `place` among the upstream's, and waits
+    /// for its first event.
     pub(crate) async fn attempt(
         &self,
         cx: &Cx,
         call: &ModelCall,
         target: &Target,
-    ) -> Result<(DialectId, Opened), Refused> {
+        place: usize,
+    ) -> Result<Exchanged, Refused> {
         let unsent = |error| Refused { error, status: None };
         let lost = || unsent(CallError::internal(format!("no endpoint for {target}")));
         let upstream = self.upstream(target).ok_or_else(lost)?;
         let client = call.raw.as_ref().map(|raw| raw.dialect);
-        let (id, uri) = upstream.endpoint(client).ok_or_else(lost)?;
-        let dialect = doorward_wire::dialect(*id).ok_or_else(lost)?;
-        let request =
-            self.request(cx, call, target, upstream, dialect, uri).await.map_err(unsent)?;
-        let inbound = self.transport.send(request).await;
+        let endpoint = upstream.endpoint(client, &target.model).ok_or_else(lost)?;
+        let (mut request, dropped) = written(call, target, upstream, endpoint).map_err(unsent)?;
+        finish(&mut request, cx, upstream);
+        self.authorise(cx, upstream, place, &mut request).await.map_err(unsent)?;
+        let inbound = self.send(upstream, request).await;
         let inbound = inbound.map_err(|error| unsent(answer::broken(error)))?;
-        let opened = answer::open(inbound, dialect, call.stream, &upstream.provider.quirks).await?;
-        Ok((*id, opened))
+        let opened = answer::open(inbound, endpoint.dialect, call.stream, &endpoint.quirks).await?;
+        Ok(Exchanged { dialect: endpoint.id, opened, dropped })
     }
 
-    async fn request(
+    /// Sends a request over the upstream's transport, within its times.
+    pub(crate) async fn send(
         &self,
-        cx: &Cx,
-        call: &ModelCall,
-        target: &Target,
         upstream: &Upstream,
-        dialect: &'static dyn Dialect,
-        uri: &http::Uri,
-    ) -> Result<Outbound, CallError> {
-        let ask_usage = call.ask_usage && upstream.stream_usage;
-        let to = Destination { model: &target.model, ask_usage, quirks: &upstream.provider.quirks };
-        let written = dialect.write_call(call, &to).map_err(|error| {
-            CallError::new(Code::InvalidRequest, format!("{target} cannot take this: {error}"))
-        })?;
-        for dropped in &written.dropped {
-            tracing::debug!(%target, ?dropped, "left out: the target's dialect cannot carry it");
+        mut request: Outbound,
+    ) -> Result<Inbound, TransportError> {
+        if let Some(timeouts) = upstream.timeouts {
+            request.extensions_mut().insert(timeouts);
         }
-        let mut request = Outbound::new(written.body);
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = uri.clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let accept = if call.stream { "text/event-stream" } else { "application/json" };
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        for (name, value) in &upstream.provider.headers {
-            set(headers, name, value);
-        }
-        if let Some(raw) = call.raw.as_ref().filter(|raw| raw.dialect == dialect.id()) {
-            raw.headers.iter().for_each(|(name, value)| set(headers, name, value));
-        }
-        if let Some(trace) = &cx.trace {
-            set(headers, "traceparent", &trace.traceparent);
-            if let Some(state) = &trace.tracestate {
-                set(headers, "tracestate", state);
-            }
-        }
-        self.authorise(cx, upstream, headers).await?;
-        Ok(request)
-    }
-
-    /// Shows the upstream its credential.
-    pub(crate) async fn authorise(
-        &self,
-        cx: &Cx,
-        upstream: &Upstream,
-        headers: &mut http::HeaderMap,
-    ) -> Result<(), CallError> {
-        let audience = Audience::Upstream(&upstream.name);
-        let Some(credential) = self.credentials.credential(cx, audience).await? else {
-            return Ok(());
-        };
-        let (name, value) = match (&credential, upstream.provider.auth) {
-            (Credential::Key(key), Auth::Bearer) => {
-                (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", key.expose())))
-            }
-            (Credential::Key(key), Auth::XApiKey) => {
-                (HeaderName::from_static("x-api-key"), HeaderValue::try_from(key.expose()))
-            }
-            (Credential::Aws { .. } | Credential::ServiceAccount(_), _) => {
-                let public = format!("upstream `{}` cannot use this credential", upstream.name);
-                return Err(CallError::internal(public));
-            }
-            (Credential::Header { name, value }, _) => {
-                let name = HeaderName::try_from(name.as_ref()).map_err(CallError::internal)?;
-                (name, HeaderValue::try_from(value.expose()))
-            }
-        };
-        // The cause may quote the value, so it is not kept.
-        let mut value = value.map_err(|_| {
-            CallError::internal(format!(
-                "the credential for `{}` is no header value",
-                upstream.name
-            ))
-        })?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-        Ok(())
+        upstream.transport.as_ref().unwrap_or(&self.transport).send(request).await
     }
 }
 
-/// Sets a header, unless the text can be none.
-pub(crate) fn set(headers: &mut http::HeaderMap, name: &str, value: &str) {
+/// The request for a call, but for what every request has.
+fn written(
+    call: &ModelCall,
+    target: &Target,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+) -> Result<(Outbound, Vec<Dropped>), CallError> {
+    let model = upstream.known_as(&target.model);
+    let ask_usage = call.ask_usage && upstream.stream_usage;
+    let to = Destination { model, ask_usage, quirks: &endpoint.quirks };
+    let written = endpoint.dialect.write_call(call, &to).map_err(|error| {
+        CallError::new(Code::InvalidRequest, format!("{target} cannot take this: {error}"))
+    })?;
+    let mut dropped = written.dropped;
+    let mut request = Outbound::new(written.body);
+    dropped.extend(addressed(&mut request, call, model, endpoint)?);
+    for dropped in &dropped {
+        tracing::debug!(%target, ?dropped, "left out: the target cannot take it");
+    }
+    Ok((request, dropped))
+}
+
+/// Gives a request for a call its address and its dialect's headers. What of the client's headers
+/// the upstream does not take is told.
+pub(crate) fn addressed(
+    request: &mut Outbound,
+    call: &ModelCall,
+    model: &str,
+    endpoint: &Endpoint,
+) -> Result<Vec<Dropped>, CallError> {
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = endpoint.address(call.stream).of(model)?;
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static(accepted(endpoint, call.stream)));
+    Ok(client_headers(request, call, endpoint))
+}
+
+/// The media type that an answer is to have.
+fn accepted(endpoint: &Endpoint, stream: bool) -> &'static str {
+    match stream {
+        false => "application/json",
+        true if endpoint.quirks.aws_event_stream => "application/vnd.amazon.eventstream",
+        true => endpoint.dialect.stream_type(&WriterOptions::default()),
+    }
+}
+
+/// Hands on the client's own dialect headers to an endpoint of that dialect.
+pub(crate) fn client_headers(
+    request: &mut Outbound,
+    call: &ModelCall,
+    endpoint: &Endpoint,
+) -> Vec<Dropped> {
+    let mut dropped = Vec::new();
+    let Some(raw) = call.raw.as_ref().filter(|raw| raw.dialect == endpoint.id) else {
+        return dropped;
+    };
+    let in_body = &endpoint.quirks.headers_in_body;
+    for (name, value) in &raw.headers {
+        if in_body.values().any(|moved| moved == name) {
+            continue;
+        }
+        match beta(name, value, endpoint, &mut dropped) {
+            Some(kept) => set(request.headers_mut(), name, &kept),
+            None => set(request.headers_mut(), name, value),
+        }
+    }
+    dropped
+}
+
+/// The values of `anthropic-beta` that the upstream takes (trap 42), where it takes not all.
+fn beta(
+    name: &str,
+    value: &str,
+    endpoint: &Endpoint,
+    dropped: &mut Vec<Dropped>,
+) -> Option<String> {
+    let betas = &endpoint.quirks.betas;
+    if name != BETA || betas.is_empty() {
+        return None;
+    }
+    let mut kept = Vec::new();
+    for beta in value.split(',').map(str::trim).filter(|beta| !beta.is_empty()) {
+        if betas.iter().any(|known| doorward_core::Pattern::new(known.as_str()).matches(beta)) {
+            kept.push(beta);
+        } else {
+            let path = format!("{BETA}: {beta}");
+            dropped.push(Dropped { path, reason: "the upstream does not take this beta" });
+        }
+    }
+    Some(kept.join(","))
+}
+
+/// What every request of ours has.
+pub(crate) fn finish(request: &mut Outbound, cx: &Cx, upstream: &Upstream) {
+    let headers = request.headers_mut();
+    for (name, value) in &upstream.headers {
+        if !headers.contains_key(name) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    // Frames are read and forwarded as they come: nothing on the way is to pack them.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if !headers.contains_key(USER_AGENT) {
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    }
+    if let Some(trace) = &cx.trace {
+        set(headers, "traceparent", &trace.traceparent);
+        if let Some(state) = &trace.tracestate {
+            set(headers, "tracestate", state);
+        }
+    }
+}
+
+/// What was left out, for the receipt.
+pub(crate) fn told(dropped: &[Dropped]) -> Vec<String> {
+    dropped.iter().map(|dropped| format!("{}: {}", dropped.path, dropped.reason)).collect()
+}
+
+/// Sets a header, unless the text can be none. An empty one is taken out.
+pub(crate) fn set(headers: &mut HeaderMap, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-        headers.insert(name, value);
+        if value.is_empty() {
+            headers.remove(name);
+        } else {
+            headers.insert(name, value);
+        }
     }
 }

@@ -1,56 +1,75 @@
 //! The transport over real sockets: hyper, with rustls and the machine's root certificates.
 
+mod arriving;
+mod dial;
+mod leaving;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use doorward_core::BoxFuture;
-use futures_core::Stream;
-use http_body_util::Full;
-use hyper::body::{Body, Incoming};
+use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, Sleep};
 
-use crate::transport::{Inbound, Outbound, Transport, TransportError};
+use crate::transport::{Inbound, Outbound, Streaming, Timeouts, Transport, TransportError};
+use arriving::Arriving;
+use dial::Dial;
+use leaving::Leaving;
 
-/// How long an upstream may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To take the connection.
-    pub connect: Duration,
-    /// From the request to the head of the answer.
-    pub first_byte: Duration,
-    /// Between two pieces of the answer.
-    pub idle: Duration,
+/// How long an unused connection is kept. Shorter than the 60 s and more after which front ends
+/// close one, so that a call seldom meets a closing connection.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+/// How often an HTTP/2 connection is asked whether it lives, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How to reach upstreams, beside the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct HttpOptions {
+    /// How long they may take; an upstream's own limits go before.
+    pub timeouts: Timeouts,
+    /// Certificates to trust beside the machine's, in PEM (a private authority).
+    pub roots: Option<Vec<u8>>,
+    /// An HTTP proxy through which every connection is made (`CONNECT`, RFC 9110 §9.3.6). A name
+    /// and password for it cannot stand in the address.
+    pub proxy: Option<Uri>,
+    /// What to show the proxy, as a whole `Proxy-Authorization` value.
+    pub proxy_credential: Option<doorward_core::Secret>,
 }
 
-impl Default for Timeouts {
-    /// Connect 10 s, first byte 10 min (reasoning models think before they answer), idle 5 min.
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_byte: Duration::from_mins(10),
-            idle: Duration::from_mins(5),
-        }
-    }
-}
-
-/// The TLS library cannot be used.
+/// A transport cannot be made like this.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS is not usable")]
-pub struct TlsError(#[from] rustls::Error);
+pub enum TlsError {
+    /// The TLS library cannot be used.
+    #[error("TLS is not usable")]
+    Library(#[from] rustls::Error),
+    /// The extra certificates are none.
+    #[error("the certificates to trust are not PEM")]
+    Roots,
+    /// The proxy's address or credential is none.
+    #[error("the proxy is not an http URL with a usable credential")]
+    Proxy,
+}
 
 /// Sends over pooled connections, HTTP/1.1 and HTTP/2.
+///
+/// A connection that the other side closed while it was unused is noticed before anything of the
+/// next request is written, and that request goes over another one; once a byte may have left,
+/// nothing is sent again here. No connection in use is ever closed from here (trap 60).
 pub struct HttpTransport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     timeouts: Timeouts,
+    dial: Dial,
+    tls: Arc<rustls::ClientConfig>,
+    /// Clients for upstreams that may take another time to connect.
+    others: RwLock<BTreeMap<Duration, HttpClient>>,
 }
+
+type HttpClient = Client<HttpsConnector<Dial>, Leaving>;
 
 impl fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,105 +85,88 @@ impl HttpTransport {
     ///
     /// Where the TLS library has no usable cipher suites.
     pub fn new(timeouts: Timeouts) -> Result<Self, TlsError> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(timeouts.connect));
-        tcp.set_keepalive(Some(Duration::from_mins(1)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls()?)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_mins(1))
-            .build(connector);
-        Ok(Self { client, timeouts })
+        Self::with(HttpOptions { timeouts, ..HttpOptions::default() })
+    }
+
+    /// A transport with more to it than times.
+    ///
+    /// # Errors
+    ///
+    /// Where the TLS library cannot be used, or an option is none.
+    pub fn with(options: HttpOptions) -> Result<Self, TlsError> {
+        let tls = Arc::new(dial::tls(options.roots.as_deref())?);
+        let dial = Dial::new(options.proxy, options.proxy_credential.as_ref())?;
+        let timeouts = options.timeouts;
+        let client = client(&dial, &tls, timeouts.connect);
+        Ok(Self { client, timeouts, dial, tls, others: RwLock::default() })
+    }
+
+    /// The client whose connections may take so long to be made.
+    fn client(&self, connect: Duration) -> HttpClient {
+        if connect == self.timeouts.connect {
+            return self.client.clone();
+        }
+        let known = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known.get(&connect) {
+            return client.clone();
+        }
+        drop(known);
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        others.entry(connect).or_insert_with(|| client(&self.dial, &self.tls, connect)).clone()
+    }
+
+    async fn exchange(&self, request: http::Request<Leaving>) -> Result<Inbound, TransportError> {
+        let timeouts = *request.extensions().get::<Timeouts>().unwrap_or(&self.timeouts);
+        let sent = self.client(timeouts.connect).request(request);
+        let answer = match tokio::time::timeout(timeouts.first_byte, sent).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(failure(error)),
+            Err(_) => return Err(TransportError::Timeout("answer")),
+        };
+        let (head, incoming) = answer.into_parts();
+        Ok(Inbound { head, body: Box::pin(Arriving::new(incoming, timeouts.idle)) })
     }
 }
 
-/// The machine's root certificates, or none where it has none.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    use hyper_rustls::ConfigBuilderExt;
+fn client(dial: &Dial, tls: &Arc<rustls::ClientConfig>, connect: Duration) -> HttpClient {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config((**tls).clone())
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(dial.within(connect));
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .retry_canceled_requests(true)
+        .http2_adaptive_window(true)
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .build(connector)
+}
 
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?;
-    match builder.clone().with_native_roots() {
-        Ok(rooted) => Ok(rooted.with_no_client_auth()),
-        Err(error) => {
-            tracing::warn!(%error, "no root certificates: https upstreams will not connect");
-            let none = rustls::RootCertStore::empty();
-            Ok(builder.with_root_certificates(none).with_no_client_auth())
-        }
+/// Why there is no answer: whether nothing was sent, our own body failed, or the connection did.
+fn failure(error: hyper_util::client::legacy::Error) -> TransportError {
+    if error.is_connect() {
+        return TransportError::Connect(Box::new(error));
     }
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        if let Some(TransportError::Body(_)) = error.downcast_ref() {
+            return TransportError::Body(error.to_string().into());
+        }
+        cause = error.source();
+    }
+    TransportError::Broken(Box::new(error))
 }
 
 impl Transport for HttpTransport {
     fn send(&self, request: Outbound) -> BoxFuture<'_, Result<Inbound, TransportError>> {
-        let sent = self.client.request(request.map(Full::new));
-        let Timeouts { first_byte, idle, .. } = self.timeouts;
-        Box::pin(async move {
-            let answer = match tokio::time::timeout(first_byte, sent).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(error)) if error.is_connect() => {
-                    return Err(TransportError::Connect(Box::new(error)));
-                }
-                Ok(Err(error)) => return Err(TransportError::Broken(Box::new(error))),
-                Err(_) => return Err(TransportError::Timeout("answer")),
-            };
-            let (head, incoming) = answer.into_parts();
-            let last = Instant::now();
-            let body = Arriving { incoming, idle, last, alarm: None };
-            Ok(Inbound { head, body: Box::pin(body) })
-        })
+        Box::pin(self.exchange(request.map(Leaving::whole)))
     }
-}
 
-/// The pieces of a body, with a limit on the silence between two.
-struct Arriving {
-    incoming: Incoming,
-    idle: Duration,
-    last: Instant,
-    alarm: Option<Pin<Box<Sleep>>>,
-}
-
-impl Stream for Arriving {
-    type Item = Result<Bytes, TransportError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            match Pin::new(&mut this.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.last = Instant::now();
-                    if let Ok(bytes) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(bytes)));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Some(Err(TransportError::Broken(Box::new(error)))));
-                }
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => return this.poll_alarm(cx),
-            }
-        }
-    }
-}
-
-impl Arriving {
-    /// The alarm is set late and moved only when it rings, so that a busy stream pays nothing.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
-        let due = self.last + self.idle;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        while alarm.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= due {
-                return Poll::Ready(Some(Err(TransportError::Timeout("further data"))));
-            }
-            alarm.as_mut().reset(due);
-        }
-        Poll::Pending
+    fn stream(&self, request: Streaming) -> BoxFuture<'_, Result<Inbound, TransportError>> {
+        Box::pin(self.exchange(request.map(Leaving::streamed)))
     }
 }

@@ -50,29 +50,39 @@
 //! # futures_util::FutureExt::now_or_never(run()).unwrap().unwrap();
 //! ```
 
+mod address;
 mod answer;
+mod auth;
+mod cache;
+mod count;
 mod credentials;
+mod discovery;
+mod embed;
 mod exchange;
 #[cfg(feature = "http")]
 mod http;
 mod provider;
+mod relay;
 mod retry_after;
 mod route;
 mod router;
 #[cfg(feature = "tower")]
 mod tower;
 mod transport;
+mod tries;
 mod upstream;
 
+pub use cache::{CacheLimits, Cached, ResponseCache};
+pub use count::estimate;
 pub use credentials::NoCredentials;
 pub use doorward_core::BoxFuture;
 pub use provider::{Auth, Provider, ProviderError};
 pub use route::{Alias, Strategy, Target, TargetError};
 pub use router::{BuildError, Router, RouterBuilder};
-pub use transport::{Inbound, Outbound, Transport, TransportError};
-pub use upstream::{Upstream, UpstreamError};
+pub use transport::{Inbound, Outbound, Streaming, Timeouts, Transport, TransportError};
+pub use upstream::{Upstream, UpstreamError, UpstreamOptions};
 
 #[cfg(feature = "http")]
-pub use crate::http::{HttpTransport, Timeouts, TlsError};
+pub use crate::http::{HttpOptions, HttpTransport, TlsError};
 #[cfg(feature = "tower")]
 pub use crate::tower::Completion;

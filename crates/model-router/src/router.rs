@@ -5,21 +5,16 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-use bytes::Bytes;
 use doorward_core::{
-    Attempt, BoxFuture, CallError, Clock, Code, Credentials, Cx, Model, ModelCall, ModelReply,
-    Models, Route, SystemClock,
+    Attempt, BoxFuture, CallError, Clock, Code, Credentials, Cx, EmbedCall, EmbedReply, Model,
+    ModelCall, ModelReply, Models, RelayCall, RelayReply, Route, SystemClock, TokenCount,
 };
-use futures_util::StreamExt;
 
 use crate::Upstream;
-use crate::answer::{self, Refused};
-use crate::exchange::set;
+use crate::answer::Refused;
+use crate::exchange::{Exchanged, told};
 use crate::route::{self, Alias, Target};
-use crate::transport::{Outbound, Transport};
-
-/// How much of a model list is read.
-const MODEL_LIST: usize = 4 << 20;
+use crate::transport::Transport;
 
 /// Routes model calls. See the crate's example.
 pub struct Router {
@@ -29,6 +24,8 @@ pub struct Router {
     pub(crate) credentials: Arc<dyn Credentials>,
     pub(crate) clock: Arc<dyn Clock>,
     discovered: RwLock<BTreeMap<Arc<str>, Vec<String>>>,
+    #[cfg(feature = "vertex")]
+    pub(crate) tokens: crate::auth::google::Tokens,
 }
 
 impl fmt::Debug for Router {
@@ -128,6 +125,8 @@ impl Router {
             credentials,
             clock: Arc::new(SystemClock),
             discovered: RwLock::default(),
+            #[cfg(feature = "vertex")]
+            tokens: crate::auth::google::Tokens::default(),
         };
         RouterBuilder { router }
     }
@@ -143,9 +142,10 @@ impl Router {
         let mut last = None;
         for target in &targets {
             let began = self.clock.instant();
-            match self.attempt(cx, &call, target).await {
-                Ok((dialect, opened)) => {
+            match self.attempt(cx, &call, target, 0).await {
+                Ok(Exchanged { dialect, opened, dropped }) => {
                     route.target = target.to_string();
+                    route.dropped = told(&dropped);
                     return Ok(ModelReply {
                         dialect,
                         streaming: opened.streaming,
@@ -201,40 +201,6 @@ impl Router {
             }
         }
     }
-
-    async fn list(&self, cx: &Cx, upstream: &Upstream) -> Result<Vec<String>, CallError> {
-        let mut request = Outbound::new(Bytes::new());
-        *request.uri_mut() = upstream.models_uri.clone();
-        for (name, value) in &upstream.provider.headers {
-            set(request.headers_mut(), name, value);
-        }
-        self.authorise(cx, upstream, request.headers_mut()).await?;
-        let mut inbound = self.transport.send(request).await.map_err(answer::broken)?;
-        let mut body = Vec::new();
-        while let Some(piece) = inbound.body.next().await {
-            body.extend_from_slice(&piece.map_err(answer::broken)?);
-            if body.len() > MODEL_LIST {
-                return Err(CallError::new(Code::TooLarge, "the model list is too long"));
-            }
-        }
-        let status = inbound.head.status;
-        if !status.is_success() {
-            return Err(CallError::new(Code::Upstream, format!("HTTP status {status}")));
-        }
-        let list: ModelList = serde_json::from_slice(&body).map_err(CallError::internal)?;
-        Ok(list.data.into_iter().map(|model| model.id).collect())
-    }
-}
-
-/// The part of a model list that both `OpenAI` and Anthropic have.
-#[derive(serde::Deserialize)]
-struct ModelList {
-    data: Vec<ListedModel>,
-}
-
-#[derive(serde::Deserialize)]
-struct ListedModel {
-    id: String,
 }
 
 /// Whether another target may answer where this one did not. A wrong request is wrong anywhere;
@@ -277,5 +243,29 @@ impl Models for Router {
             }));
         }
         models
+    }
+
+    fn embed<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: EmbedCall,
+    ) -> BoxFuture<'a, Result<EmbedReply, CallError>> {
+        Box::pin(self.embeddings(cx, call))
+    }
+
+    fn count<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: ModelCall,
+    ) -> BoxFuture<'a, Result<TokenCount, CallError>> {
+        Box::pin(self.counted(cx, call))
+    }
+
+    fn relay<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: RelayCall,
+    ) -> BoxFuture<'a, Result<RelayReply, CallError>> {
+        Box::pin(self.relayed(cx, call))
     }
 }
