@@ -78,7 +78,7 @@ pub(crate) struct EmbeddingsEndpoint {
     pub(crate) address: Address,
     pub(crate) batch: Option<NonZeroUsize>,
     pub(crate) quirks: Quirks,
-    only: Vec<Pattern>,
+    pub(crate) only: Vec<Pattern>,
 }
 
 /// Paths that are relayed.
@@ -344,6 +344,7 @@ impl<'a> Place<'a> {
         let base = options.base_url.as_deref().or_else(special).or(provider.base_url.as_deref());
         let base = base.ok_or_else(|| UpstreamError::NoBaseUrl(provider.name.clone()))?;
         let base = place.filled(base)?;
+        Address::new(base.clone())?;
         let spoken = provider.spoken.iter().map(|spoken| spoken.path.as_str());
         let paths = spoken
             .chain(provider.embeddings.iter().map(|embeds| embeds.path.as_str()))

@@ -3,7 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cache;
+mod counts;
+mod credentials;
+#[cfg(feature = "vertex")]
+mod google;
 #[cfg(feature = "http")]
 mod http;
+mod relay;
 mod routing;
 mod script;

@@ -150,3 +150,22 @@ pub(crate) async fn text(mut reply: ModelReply) -> Result<String, CallError> {
     }
     Ok(text)
 }
+
+/// Shows every upstream the same credential.
+#[derive(Debug)]
+pub(crate) struct Always(pub(crate) Credential);
+
+impl Credentials for Always {
+    fn credential<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _audience: Audience<'a>,
+    ) -> BoxFuture<'a, Result<Option<Credential>, CallError>> {
+        let credential = self.0.clone();
+        Box::pin(async move { Ok(Some(credential)) })
+    }
+}
+
+pub(crate) fn key(text: &str) -> Credential {
+    Credential::Key(Secret::new(text))
+}
