@@ -10,7 +10,7 @@ use doorward_core::{
     CallError, Cx, ModelEvent, Models, Principal, RequestId, SystemEntropy, TurnId,
 };
 use doorward_model_router::{
-    Alias, BoxFuture, Inbound, NoCredentials, Outbound, Provider, Router, Strategy, Transport,
+    Alias, BoxFuture, Inbound, NoCredentials, Outbound, Provider, Router, Target, Transport,
     TransportError, Upstream,
 };
 use doorward_wire::{Dialect, OpenAiChat};
@@ -44,11 +44,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let router = Router::builder(Arc::new(Scripted), Arc::new(NoCredentials))
         .upstream(upstream("first", "http://first.test/v1")?)
         .upstream(upstream("second", "http://second.test/v1")?)
-        .alias(Alias {
-            name: doorward_core::Pattern::new("fast"),
-            strategy: Strategy::Fallback,
-            targets: vec!["first/a".parse()?, "second/b".parse()?],
-        })
+        .alias(Alias::new(
+            doorward_core::Pattern::new("fast"),
+            ["first/a".parse::<Target>()?, "second/b".parse()?],
+        ))
         .build()?;
     let cx = Cx {
         turn: TurnId::random(&SystemEntropy),

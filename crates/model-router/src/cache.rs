@@ -181,6 +181,7 @@ fn again(kept: &Kept, call: &ModelCall) -> ModelReply {
         streaming: call.stream,
         route: Arc::new(route),
         headers: vec![],
+        usage_asked: call.stream && !call.stream_usage,
         hold: None,
         frames: Box::pin(stream::iter(frames)),
     }

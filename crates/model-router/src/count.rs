@@ -6,33 +6,46 @@ use doorward_wire::{Destination, WriteError};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
 use crate::Router;
-use crate::answer;
+use crate::answer::{self, Refused};
+use crate::candidate::Candidate;
 use crate::exchange::{client_headers, finish};
-use crate::route::Target;
+use crate::keys::Picked;
 use crate::transport::{Outbound, gather};
-use crate::tries::{Failed, Tries};
+use crate::tries::Tries;
+use crate::when::Facts;
 
 impl Router {
     /// Asks the call's targets in order for its tokens; where none counts, estimates.
     pub(crate) async fn counted(&self, cx: &Cx, call: ModelCall) -> Result<TokenCount, CallError> {
-        let mut tries = Tries::new(self, &call.model);
+        let facts = Facts::of(&call);
+        let mut tries = Tries::new(self, cx, &call.model, &call.preferences, &facts)?;
         let mut first = None;
-        while let Some(target) = tries.next() {
+        while let Some(step) = tries.next() {
             let began = self.clock.instant();
-            match self.ask_count(cx, &call, &target).await {
+            let candidate = step.candidate.clone();
+            let (picked, found) = match tries.pick(&candidate).await {
+                Ok(picked) => {
+                    let found = self.ask_count(cx, &call, &candidate, &picked).await;
+                    (Some(picked), found)
+                }
+                Err(refused) => (None, Err(refused)),
+            };
+            match found {
                 Ok(Some(input)) => {
-                    let route = tries.answered(&target, vec![]);
+                    let route = tries.answered(&candidate, vec![]);
                     return Ok(TokenCount { input, estimated: false, route });
                 }
                 Ok(None) => {}
-                Err(failed) => tries.failed(&target, failed, began),
+                Err(refused) => {
+                    tries.failed(step, picked.as_ref(), refused, began);
+                }
             }
-            first.get_or_insert(target);
+            first.get_or_insert(candidate);
         }
         match first {
             // A wrong request is not worth an estimate; a provider that is down is.
-            Some(target) if !tries.ended() => {
-                let route = tries.answered(&target, vec![]);
+            Some(candidate) if !tries.ended() => {
+                let route = tries.answered(&candidate, vec![]);
                 Ok(TokenCount { input: estimate(&call), estimated: true, route })
             }
             _ => Err(tries.given_up()),
@@ -44,31 +57,34 @@ impl Router {
         &self,
         cx: &Cx,
         call: &ModelCall,
-        target: &Target,
-    ) -> Result<Option<u64>, Failed> {
+        candidate: &Candidate,
+        picked: &Picked,
+    ) -> Result<Option<u64>, Refused> {
+        let (target, upstream) = (&candidate.target, &*candidate.upstream);
         let client = call.raw.as_ref().map(|raw| raw.dialect);
-        let found = self.upstream(target).and_then(|upstream| {
-            let endpoint = upstream.counter(client, &target.model)?;
-            let (address, counting) = (endpoint.count.as_ref()?, endpoint.dialect.counting()?);
-            Some((upstream, endpoint, address, counting))
+        let found = upstream.counter(client, &target.model).and_then(|endpoint| {
+            Some((endpoint, endpoint.count.as_ref()?, endpoint.dialect.counting()?))
         });
-        let Some((upstream, endpoint, address, counting)) = found else { return Ok(None) };
+        let Some((endpoint, address, counting)) = found else { return Ok(None) };
         let model = upstream.known_as(&target.model);
         let to = Destination { model, ask_usage: false, quirks: endpoint.count_quirks() };
-        let written = counting.write_call(call, &to).map_err(WriteError::in_request)?;
+        let written = counting.write_call(call, &to).map_err(WriteError::in_request);
+        let written = written.map_err(Refused::unfit)?;
         let mut request = Outbound::new(written.body);
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = address.of(model)?;
+        *request.uri_mut() = address.of(model).map_err(Refused::unmade)?;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json.clone());
         request.headers_mut().insert(ACCEPT, json);
         client_headers(&mut request, call, endpoint);
         finish(&mut request, cx, upstream);
-        self.authorise(cx, upstream, 0, &mut request).await?;
-        let inbound = self.send(upstream, request).await;
-        let inbound = inbound.map_err(answer::broken)?;
+        if let Some(credential) = &picked.credential {
+            let shown = self.show(upstream, credential, &mut request).await;
+            shown.map_err(Refused::unmade)?;
+        }
+        let inbound = self.send(upstream, request).await.map_err(Refused::exchange)?;
         let status = inbound.head.status;
-        let refused = |error| Failed { error, status: Some(status.as_u16()) };
+        let refused = |error| Refused::answered(status, error);
         let body = gather(inbound.body).await.map_err(|error| refused(answer::broken(error)))?;
         if !status.is_success() {
             return Err(refused(endpoint.dialect.read_error(status.as_u16(), body)));

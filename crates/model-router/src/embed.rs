@@ -1,19 +1,23 @@
 //! Texts to vectors: one request, or several where the upstream takes only so many inputs.
 
 use doorward_core::{
-    BoxFuture, CallError, Code, Cx, DialectId, EmbedCall, EmbedReply, Reservation, Spent, Usage,
+    BoxFuture, CallError, Code, Cx, DialectId, EmbedCall, EmbedInput, EmbedReply, Usage,
 };
 use doorward_wire::{Destination, Embeddings};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
-use crate::answer;
+use crate::answer::{self, Refused};
+use crate::candidate::Candidate;
 use crate::exchange::{finish, told};
+use crate::hold::Held;
+use crate::keys::Picked;
 use crate::retry_after;
 use crate::route::Target;
 use crate::transport::{Outbound, gather};
-use crate::tries::{Failed, Tries, maybe_billed};
+use crate::tries::Tries;
 use crate::upstream::EmbeddingsEndpoint;
+use crate::when::Facts;
 use crate::{Router, Upstream};
 
 /// How many parts of a split call are under way at once.
@@ -46,27 +50,34 @@ impl Router {
         cx: &Cx,
         call: EmbedCall,
     ) -> Result<EmbedReply, CallError> {
-        let mut tries = Tries::new(self, &call.model);
-        while let Some(target) = tries.next() {
-            let began = self.clock.instant();
-            let hold = match reserved(&call, &target).await {
-                Ok(hold) => hold,
+        let facts = Facts::plain(call.input.iter().map(tokens).fold(0, u64::saturating_add));
+        let mut tries = Tries::new(self, cx, &call.model, &call.preferences, &facts)?;
+        while let Some(step) = tries.next() {
+            let (began, name) = (self.clock.instant(), &step.candidate.name);
+            let held = match Held::reserve(call.purse.as_ref(), name).await {
+                Ok(held) => held,
                 Err(error) => {
-                    tries.failed(&target, error.into(), began);
+                    tries.unaffordable(&step, error);
                     continue;
                 }
             };
-            match self.embedded(cx, &call, &target).await {
-                Ok(Embedded { mut reply, dropped }) => {
-                    reply.route = tries.answered(&target, dropped);
-                    reply.hold = hold;
+            let picked = tries.pick(&step.candidate).await;
+            let found = match &picked {
+                Ok(picked) => self.embedded(cx, &call, &step.candidate, picked).await,
+                Err(_) => Err(Refused::unmade(CallError::new(Code::Upstream, "no credential"))),
+            };
+            let (picked, refused) = match (picked, found) {
+                (Ok(_), Ok(Embedded { mut reply, dropped })) => {
+                    reply.route = tries.answered(&step.candidate, dropped);
+                    reply.hold = held.kept();
                     return Ok(reply);
                 }
-                Err(failed) => {
-                    give_back(&call, hold, &target, &failed);
-                    tries.failed(&target, failed, began);
-                }
-            }
+                (Ok(picked), Err(refused)) => (Some(picked), refused),
+                (Err(refused), _) => (None, refused),
+            };
+            let name = name.clone();
+            let reached = tries.failed(step, picked.as_ref(), refused, began);
+            held.failed(&name, reached);
         }
         Err(tries.given_up())
     }
@@ -75,24 +86,28 @@ impl Router {
         &self,
         cx: &Cx,
         call: &EmbedCall,
-        target: &Target,
-    ) -> Result<Embedded, Failed> {
-        let lost = || CallError::new(Code::NotFound, format!("{target} makes no embeddings"));
-        let upstream = self.upstream(target).ok_or_else(lost)?;
+        candidate: &Candidate,
+        picked: &Picked,
+    ) -> Result<Embedded, Refused> {
+        let (target, upstream) = (&candidate.target, &*candidate.upstream);
+        let lost = || {
+            let public = format!("{target} makes no embeddings");
+            Refused::unfit(CallError::new(Code::NotFound, public))
+        };
         let client = call.raw.as_ref().map(|raw| raw.dialect);
         let endpoint = upstream.embedder(client, &target.model).ok_or_else(lost)?;
-        let at = Embedder { router: self, cx, upstream, endpoint, target };
+        let at = Embedder { router: self, cx, upstream, endpoint, target, picked };
         let limit = endpoint.batch.map_or(usize::MAX, std::num::NonZeroUsize::get);
         if call.input.len() <= limit {
             return at.ask(call).await;
         }
         let parts = parts(call, limit);
-        let mut asked: Vec<BoxFuture<'_, Result<Embedded, Failed>>> = Vec::new();
+        let mut asked: Vec<BoxFuture<'_, Result<Embedded, Refused>>> = Vec::new();
         for part in &parts {
             asked.push(Box::pin(at.ask(part)));
         }
         let answered: Vec<Embedded> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-        joined(answered).ok_or_else(|| lost().into())
+        joined(answered).ok_or_else(lost)
     }
 }
 
@@ -103,20 +118,23 @@ struct Embedder<'a> {
     upstream: &'a Upstream,
     endpoint: &'a EmbeddingsEndpoint,
     target: &'a Target,
+    picked: &'a Picked,
 }
 
 impl Embedder<'_> {
-    async fn ask(&self, call: &EmbedCall) -> Result<Embedded, Failed> {
-        let (mut request, dropped) = self.request(call)?;
+    async fn ask(&self, call: &EmbedCall) -> Result<Embedded, Refused> {
+        let (mut request, dropped) = self.request(call).map_err(Refused::unfit)?;
         finish(&mut request, self.cx, self.upstream);
         let router = self.router;
-        router.authorise(self.cx, self.upstream, 0, &mut request).await?;
-        let inbound = router.send(self.upstream, request).await;
-        let inbound = inbound.map_err(answer::broken)?;
+        if let Some(credential) = &self.picked.credential {
+            let shown = router.show(self.upstream, credential, &mut request).await;
+            shown.map_err(Refused::unmade)?;
+        }
+        let inbound = router.send(self.upstream, request).await.map_err(Refused::exchange)?;
         let status = inbound.head.status;
-        let refused = |error| Failed { error, status: Some(status.as_u16()) };
+        let refused = |error| Refused::answered(status, error);
         let headers = answer::relayed(&inbound.head.headers);
-        let wait = retry_after::read(&inbound.head.headers);
+        let wait = retry_after::read(&inbound.head.headers, router.clock.now());
         let body = gather(inbound.body).await.map_err(|error| refused(answer::broken(error)))?;
         if !status.is_success() {
             let id = self.endpoint.id.unwrap_or(DialectId::OPENAI_CHAT);
@@ -155,27 +173,11 @@ impl Embedder<'_> {
     }
 }
 
-/// Room for an attempt, where somebody counts.
-async fn reserved(
-    call: &EmbedCall,
-    target: &Target,
-) -> Result<Option<Box<dyn Reservation>>, CallError> {
-    match &call.purse {
-        Some(purse) => purse.attempt(&target.to_string()).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-fn give_back(
-    call: &EmbedCall,
-    hold: Option<Box<dyn Reservation>>,
-    target: &Target,
-    failed: &Failed,
-) {
-    if let (Some(purse), Some(hold)) = (&call.purse, hold) {
-        let reached = maybe_billed(failed.status, failed.error.code);
-        let target = Some(target.to_string());
-        purse.failed(hold, &Spent { target, reached, ..Spent::default() });
+/// Tokens of an input, about.
+fn tokens(input: &EmbedInput) -> u64 {
+    match input {
+        EmbedInput::Text(text) => text.len() as u64 / 4,
+        EmbedInput::Tokens(tokens) => tokens.len() as u64,
     }
 }
 

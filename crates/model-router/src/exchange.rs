@@ -1,12 +1,16 @@
 //! One exchange with one target: the request as the target wants it, and its answer up to the
 //! first event.
 
+use std::borrow::Cow;
+
 use doorward_core::{CallError, Code, Cx, DialectId, ModelCall};
 use doorward_wire::{Destination, Dropped, WriterOptions};
 use http::header::USER_AGENT;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::answer::{self, Opened, Refused};
+use crate::candidate::Candidate;
+use crate::keys::Picked;
 use crate::route::Target;
 use crate::transport::{Inbound, Outbound, TransportError};
 use crate::upstream::Endpoint;
@@ -18,37 +22,52 @@ const AGENT: &str = concat!("doorward/", env!("CARGO_PKG_VERSION"));
 /// The header whose values [`betas`](doorward_wire::Quirks::betas) limits.
 const BETA: &str = "anthropic-beta";
 
-/// A target's answer that has begun well.
-pub(crate) struct Exchanged {
+/// What the receipt says where state of another issuer was taken out.
+const FOREIGN_STATE: &str = "messages: reasoning state that another target issued";
+
+/// An answer that has begun well, and what the request could not carry.
+pub(crate) struct Opening {
     /// Whose wire it is.
     pub(crate) dialect: DialectId,
-    pub(crate) opened: Opened,
+    pub(crate) answer: Opened,
     /// What the target could not be told.
-    pub(crate) dropped: Vec<Dropped>,
+    pub(crate) dropped: Vec<String>,
+    /// Whether it was asked for usage that the client did not ask for.
+    pub(crate) asked_usage: bool,
 }
 
 impl Router {
-    /// Sends the call to a target, with the credential at `place` among the upstream's, and waits
-    /// for its first event.
+    /// Sends the call to a target, with the credential that was picked, and waits for its first
+    /// event.
     pub(crate) async fn attempt(
         &self,
         cx: &Cx,
         call: &ModelCall,
-        target: &Target,
-        place: usize,
-    ) -> Result<Exchanged, Refused> {
-        let unsent = |error| Refused { error, status: None };
-        let lost = || unsent(CallError::internal(format!("no endpoint for {target}")));
-        let upstream = self.upstream(target).ok_or_else(lost)?;
+        candidate: &Candidate,
+        picked: &Picked,
+    ) -> Result<Opening, Refused> {
+        let (target, upstream) = (&candidate.target, &*candidate.upstream);
+        let lost = || Refused::unmade(CallError::internal(format!("no endpoint for {target}")));
         let client = call.raw.as_ref().map(|raw| raw.dialect);
         let endpoint = upstream.endpoint(client, &target.model).ok_or_else(lost)?;
-        let (mut request, dropped) = written(call, target, upstream, endpoint).map_err(unsent)?;
+
+        let stripped = self.pins.stripped(call, endpoint.id, candidate, picked.id);
+        let foreign = stripped.is_some().then(|| FOREIGN_STATE.to_owned());
+        let call = stripped.map_or(Cow::Borrowed(call), Cow::Owned);
+        let (mut request, dropped) =
+            written(&call, target, upstream, endpoint).map_err(Refused::unfit)?;
+        let dropped = foreign.into_iter().chain(told(&dropped)).collect();
+
         finish(&mut request, cx, upstream);
-        self.authorise(cx, upstream, place, &mut request).await.map_err(unsent)?;
-        let inbound = self.send(upstream, request).await;
-        let inbound = inbound.map_err(|error| unsent(answer::broken(error)))?;
-        let opened = answer::open(inbound, endpoint.dialect, call.stream, &endpoint.quirks).await?;
-        Ok(Exchanged { dialect: endpoint.id, opened, dropped })
+        if let Some(credential) = &picked.credential {
+            self.show(upstream, credential, &mut request).await.map_err(Refused::unmade)?;
+        }
+        let inbound = self.send(upstream, request).await.map_err(Refused::exchange)?;
+        let (pause, now) = (self.pause.as_deref(), self.clock.now());
+        let (dialect, quirks) = (endpoint.dialect, &endpoint.quirks);
+        let answer = answer::open(inbound, dialect, call.stream, quirks, pause, now).await?;
+        let asked_usage = call.ask_usage && upstream.stream_usage;
+        Ok(Opening { dialect: endpoint.id, answer, dropped, asked_usage })
     }
 
     /// Sends a request over the upstream's transport, within its times.
@@ -83,7 +102,14 @@ fn written(
     for dropped in &dropped {
         tracing::debug!(%target, ?dropped, "left out: the target cannot take it");
     }
-    Ok((request, dropped))
+    match dropped.first() {
+        Some(dropped) if call.preferences.require_parameters => {
+            let Dropped { path, reason } = dropped;
+            let public = format!("{target} cannot take this: {path}: {reason}");
+            Err(CallError::new(Code::InvalidRequest, public))
+        }
+        _ => Ok((request, dropped)),
+    }
 }
 
 /// Gives a request for a call its address and its dialect's headers. What of the client's headers

@@ -51,38 +51,68 @@
 //! ```
 
 mod address;
+mod alias;
 mod answer;
 mod auth;
+mod breaker;
+mod builder;
 mod cache;
+mod candidate;
+mod chase;
+mod civil;
+mod complexity;
 mod count;
 mod credentials;
 mod discovery;
 mod embed;
 mod exchange;
+mod fault;
+mod flow;
+mod hold;
 #[cfg(feature = "http")]
 mod http;
+mod keys;
+mod order;
+mod pause;
+mod pins;
+mod plan;
+mod policy;
 mod provider;
+mod pursuit;
+mod receipt;
+mod recent;
 mod relay;
 mod retry_after;
 mod route;
 mod router;
+mod span;
 #[cfg(feature = "tower")]
 mod tower;
 mod transport;
 mod tries;
 mod upstream;
+mod vitals;
+mod when;
 
+pub use alias::{Alias, AliasTarget, Patience, Rule, Strategy, Tier};
+pub use builder::{BuildError, RouterBuilder};
 pub use cache::{CacheLimits, Cached, ResponseCache};
 pub use count::estimate;
 pub use credentials::NoCredentials;
 pub use doorward_core::BoxFuture;
+pub use pause::Pause;
 pub use provider::{Auth, Provider, ProviderError};
-pub use route::{Alias, Strategy, Target, TargetError};
-pub use router::{BuildError, Router, RouterBuilder};
+pub use route::{Target, TargetError};
+pub use router::Router;
+pub use span::{Span, SpanError};
 pub use transport::{Inbound, Outbound, Streaming, Timeouts, Transport, TransportError};
 pub use upstream::{Upstream, UpstreamError, UpstreamOptions};
+pub use vitals::{HealthState, TargetHealth};
+pub use when::{Medium, When};
 
 #[cfg(feature = "http")]
 pub use crate::http::{HttpOptions, HttpTransport, TlsError};
+#[cfg(feature = "http")]
+pub use crate::pause::TokioPause;
 #[cfg(feature = "tower")]
 pub use crate::tower::Completion;

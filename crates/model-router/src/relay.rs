@@ -1,5 +1,6 @@
 //! What the common form has no words for (files, images, audio, batches), sent on as it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use http::header::HeaderName;
 
 use crate::answer;
 use crate::exchange::{finish, set};
-use crate::route::{self, Target};
+use crate::policy::Policy;
 use crate::transport::{Outbound, TransportError, gather};
 use crate::{Auth, Router, Upstream};
 
@@ -67,7 +68,7 @@ impl Router {
     /// Sends a request to the upstream that takes it, with that upstream's credential.
     pub(crate) async fn relayed(&self, cx: &Cx, call: RelayCall) -> Result<RelayReply, CallError> {
         let path = safe(&call.path)?;
-        let (upstream, address) = self.relay_to(&call, &path)?;
+        let (upstream, address) = self.relay_to(cx, &call, &path)?;
         let upstream = upstream.clone();
         let (head, body) = self.relay_request(cx, &upstream, call, &address).await?;
         let inbound = match body {
@@ -96,29 +97,38 @@ impl Router {
     /// the model leads to; else the only one that takes such requests.
     fn relay_to(
         &self,
+        cx: &Cx,
         call: &RelayCall,
         path: &str,
     ) -> Result<(&Arc<Upstream>, String), CallError> {
+        let none = BTreeMap::new();
+        let policy = Policy::new(cx, &self.teams, &none);
         let at = |upstream: &Upstream| upstream.relay(call.dialect, path);
-        let nowhere = |public: String| CallError::new(Code::NotFound, public);
-        if let Some(name) = &call.upstream {
-            let found = self.upstreams.iter().find(|upstream| *upstream.name == **name);
-            let found = found.and_then(|upstream| Some((upstream, at(upstream)?)));
-            return found
-                .ok_or_else(|| nowhere(format!("upstream `{name}` does not take this path")));
+        let leads = |upstream: &Upstream| match (&call.upstream, &call.model) {
+            (Some(name), _) => *upstream.name == **name,
+            (None, Some(model)) => match model.split_once('/') {
+                Some((name, _)) => *upstream.name == *name,
+                None => upstream.serves(model),
+            },
+            (None, None) => true,
+        };
+        let able = |upstream: &&Arc<Upstream>| at(upstream).is_some();
+        let mut found: Vec<_> = self.upstreams.iter().filter(able).collect();
+        if found.iter().any(|upstream| leads(upstream)) || call.upstream.is_some() {
+            found.retain(|upstream| leads(upstream));
         }
-        if let Some(model) = &call.model {
-            let targets = route::targets(model, &self.aliases, &self.upstreams);
-            let mut leads = targets.iter().filter_map(|target: &Target| self.upstream(target));
-            if let Some(found) = leads.find_map(|upstream| Some((upstream, at(upstream)?))) {
-                return Ok(found);
-            }
+        if found.is_empty() {
+            let public = match &call.upstream {
+                Some(name) => format!("upstream `{name}` does not take this path"),
+                None => "no upstream takes this path".to_owned(),
+            };
+            return Err(CallError::new(Code::NotFound, public));
         }
-        let mut able = self.upstreams.iter().filter_map(|upstream| Some((upstream, at(upstream)?)));
-        match (able.next(), able.next()) {
-            (Some(only), None) => Ok(only),
-            (None, _) => Err(nowhere("no upstream takes this path".to_owned())),
-            (Some(_), Some(_)) => {
+        found.retain(|upstream| policy.misfit(upstream).is_none());
+        match found[..] {
+            [] => Err(policy.refusal(path)),
+            [only] => at(only).map(|address| (only, address)).ok_or_else(|| policy.refusal(path)),
+            _ => {
                 let public = "several upstreams take this path: name one";
                 Err(CallError::new(Code::InvalidRequest, public))
             }

@@ -1,13 +1,10 @@
-//! From the name a client wrote to the targets to try, in order.
+//! One model at one upstream.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use doorward_core::Pattern;
-use serde::{Deserialize, Serialize};
-
-use crate::Upstream;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One model at one upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,100 +39,50 @@ impl FromStr for Target {
     }
 }
 
-/// In which order an alias tries its targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// As written, the next when one fails.
-    #[default]
-    Fallback,
-}
-
-/// A name of our own for a list of targets. The name may be a pattern: `*` catches what nothing
-/// else knows.
-#[derive(Debug, Clone)]
-pub struct Alias {
-    /// The name clients write.
-    pub name: Pattern,
-    /// How the targets are tried.
-    pub strategy: Strategy,
-    /// The targets.
-    pub targets: Vec<Target>,
-}
-
-/// The targets for a model name, best first; empty where nothing fits. Aliases go first, exact
-/// ones before patterns; then `upstream/model`; then the upstream that a bare name belongs to;
-/// then the only upstream there is.
-pub(crate) fn targets(model: &str, aliases: &[Alias], upstreams: &[Arc<Upstream>]) -> Vec<Target> {
-    let exact = aliases.iter().find(|alias| alias.name.is_exact() && alias.name.matches(model));
-    if let Some(alias) = exact {
-        return alias.ordered();
-    }
-    if let Ok(target) = model.parse::<Target>()
-        && upstreams.iter().any(|upstream| upstream.name == target.upstream)
-    {
-        return vec![target];
-    }
-    if let Some(alias) = aliases.iter().find(|alias| alias.name.matches(model)) {
-        return alias.ordered();
-    }
-    let at =
-        |upstream: &Arc<Upstream>| Target { upstream: upstream.name.clone(), model: model.into() };
-    if let Some(upstream) = upstreams.iter().find(|upstream| upstream.serves(model)) {
-        return vec![at(upstream)];
-    }
-    match upstreams {
-        [only] if !model.contains('/') => vec![at(only)],
-        _ => vec![],
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl Alias {
-    fn ordered(&self) -> Vec<Target> {
-        match self.strategy {
-            Strategy::Fallback => self.targets.clone(),
-        }
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Target {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Target".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A model at an upstream: `upstream/model`.",
+            "type": "string",
+            "pattern": "^[^/]+/.+$"
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Provider;
-
-    fn upstreams(names: &[&str]) -> Vec<Arc<Upstream>> {
-        let make = |name: &&str| {
-            let provider = Provider::named(name).unwrap();
-            Arc::new(Upstream::new(*name, provider, Some("http://u.test")).unwrap())
-        };
-        names.iter().map(make).collect()
-    }
-
-    fn alias(name: &str, targets: &[&str]) -> Alias {
-        let targets = targets.iter().map(|t| t.parse().unwrap()).collect();
-        Alias { name: Pattern::new(name), strategy: Strategy::Fallback, targets }
-    }
 
     #[test]
-    fn names_lead_to_targets() {
-        let aliases = [alias("*", &["openai/catch"]), alias("fast", &["openai/a", "anthropic/b"])];
-        let both = upstreams(&["openai", "anthropic"]);
-        let one = upstreams(&["openai-compatible"]);
-        for (model, aliases, upstreams, expected) in [
-            ("fast", &aliases[..], &both, "openai/a anthropic/b"),
-            ("openai/gpt-5", &aliases, &both, "openai/gpt-5"),
-            ("openai/ft:a/b", &[], &both, "openai/ft:a/b"),
-            ("claude-x", &[], &both, "anthropic/claude-x"),
-            ("gpt-5-mini", &[], &both, "openai/gpt-5-mini"),
-            ("unheard-of", &aliases, &both, "openai/catch"),
-            ("unheard-of", &[], &both, ""),
-            ("unheard-of", &[], &one, "openai-compatible/unheard-of"),
-            ("nobody/unheard-of", &[], &one, ""),
-            ("", &[], &both, ""),
+    fn a_target_has_an_upstream_and_a_model() {
+        for (text, parts) in [
+            ("openai/gpt-5", Some(("openai", "gpt-5"))),
+            ("openai/ft:a/b", Some(("openai", "ft:a/b"))),
+            ("gpt-5", None),
+            ("/gpt-5", None),
+            ("openai/", None),
+            ("", None),
         ] {
-            let found = targets(model, aliases, upstreams);
-            let found: Vec<String> = found.iter().map(Target::to_string).collect();
-            assert_eq!(found.join(" "), expected, "{model}");
+            let target = text.parse::<Target>().ok();
+            assert_eq!(target.as_ref().map(|it| (&*it.upstream, &*it.model)), parts, "{text}");
+            assert_eq!(target.map(|it| it.to_string()), parts.map(|_| text.to_owned()));
         }
     }
 }

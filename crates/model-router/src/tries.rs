@@ -1,90 +1,135 @@
-//! The targets of a call beside completions, one after the other until one answers.
+//! The targets of a call beside completions, one after the other until one answers. The same
+//! names, wishes, labels and keys count as for completions.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use doorward_core::{Attempt, CallError, Code, Route};
+use doorward_core::{Attempt, CallError, Code, Cx, Preferences, Route};
 
 use crate::Router;
-use crate::route::{self, Target};
-
-/// Why a target did not answer, and with which HTTP status it said so.
-pub(crate) struct Failed {
-    pub(crate) error: CallError,
-    pub(crate) status: Option<u16>,
-}
-
-impl From<CallError> for Failed {
-    /// Nothing came back.
-    fn from(error: CallError) -> Self {
-        Self { error, status: None }
-    }
-}
+use crate::answer::{Refused, Stage};
+use crate::candidate::Candidate;
+use crate::fault::{Fault, classify};
+use crate::keys::{Picked, Want};
+use crate::plan::Step;
+use crate::receipt::{Rank, Receipt};
+use crate::when::Facts;
 
 /// What is left to try, and what was tried.
 pub(crate) struct Tries<'r> {
     router: &'r Router,
-    left: std::vec::IntoIter<Target>,
-    route: Route,
-    last: Option<CallError>,
+    cx: &'r Cx,
+    left: VecDeque<Step>,
+    receipt: Receipt,
+    refused_keys: Vec<u64>,
+    ended: bool,
 }
 
 impl<'r> Tries<'r> {
     /// The targets for a model's name, as completions have them.
-    pub(crate) fn new(router: &'r Router, model: &str) -> Self {
-        let left = route::targets(model, &router.aliases, &router.upstreams).into_iter();
-        let route = Route { requested: model.to_owned(), ..Route::default() };
-        Self { router, left, route, last: None }
+    ///
+    /// # Errors
+    ///
+    /// Where the name leads nowhere, or no upstream may have the call's data.
+    pub(crate) fn new(
+        router: &'r Router,
+        cx: &'r Cx,
+        model: &str,
+        wishes: &Preferences,
+        facts: &Facts<'_>,
+    ) -> Result<Self, CallError> {
+        let mut receipt = Receipt::new(model);
+        let left = match router.plan(cx, model, wishes, facts, &mut receipt) {
+            Ok(plan) => plan.steps,
+            Err(mut error) => {
+                error.route = Some(Arc::new(receipt.route));
+                return Err(error);
+            }
+        };
+        Ok(Self { router, cx, left, receipt, refused_keys: vec![], ended: false })
     }
 
     /// The next target, unless the last failure would be the same anywhere.
-    pub(crate) fn next(&mut self) -> Option<Target> {
-        if self.ended() { None } else { self.left.next() }
+    pub(crate) fn next(&mut self) -> Option<Step> {
+        if self.ended { None } else { self.left.pop_front() }
     }
 
     /// Whether the last failure would be the same anywhere.
     pub(crate) fn ended(&self) -> bool {
-        self.last.as_ref().is_some_and(|error| {
-            matches!(error.code, Code::InvalidRequest | Code::TooLarge | Code::Cancelled)
+        self.ended
+    }
+
+    /// The credential to show a target.
+    pub(crate) async fn pick(&self, candidate: &Candidate) -> Result<Picked, Refused> {
+        let want = Want {
+            upstream: &candidate.target.upstream,
+            model: &candidate.target.model,
+            now: self.router.clock.instant(),
+            rather: None,
+            not: &self.refused_keys,
+            last_resort: self.left.is_empty(),
+        };
+        let picked = candidate.keys.pick(&*self.router.credentials, self.cx, want).await;
+        picked.map_err(Refused::unmade)?.map_err(|shut| {
+            let upstream = &candidate.target.upstream;
+            let public = format!("no credential for upstream `{upstream}` can be used now");
+            let error = CallError::new(Code::Upstream, public);
+            let error = error.with_rule("upstream_credentials_exhausted");
+            let wait = Some(shut.left).filter(|left| !left.is_zero());
+            Refused::unmade(CallError { retry_after: wait, ..error })
         })
     }
 
-    /// Puts down that a target did not answer.
-    pub(crate) fn failed(&mut self, target: &Target, failed: Failed, began: Instant) {
-        let took = self.router.clock.instant().saturating_duration_since(began);
-        let Failed { error, status } = failed;
-        tracing::warn!(%target, code = error.code.as_str(), status, "attempt failed");
-        let maybe_billed = maybe_billed(status, error.code);
-        let target = target.to_string();
-        self.route.tried.push(Attempt { target, code: error.code, status, took, maybe_billed });
-        self.last = Some(error);
+    /// Puts down that a target did not answer. Says whether it may charge all the same.
+    pub(crate) fn failed(
+        &mut self,
+        step: Step,
+        picked: Option<&Picked>,
+        refused: Refused,
+        began: Instant,
+    ) -> bool {
+        let fault = classify(&refused);
+        let maybe_billed = refused.stage == Stage::Sent && fault.may_be_billed();
+        let Refused { error, status, stage } = refused;
+        let now = self.router.clock.instant();
+        let took = now.saturating_duration_since(began);
+        let (target, code) = (step.candidate.name.to_string(), error.code);
+        tracing::warn!(%target, code = code.as_str(), status, "attempt failed");
+        self.receipt.tried(vec![Attempt { target, code, status, took, maybe_billed }]);
+        let rank = if stage == Stage::Unfit { Rank::Unfit } else { Rank::Asked };
+        self.receipt.failed(rank, error);
+        match (fault, picked) {
+            (Fault::Key(trouble), Some(picked)) => {
+                let Candidate { keys, target, .. } = &*step.candidate;
+                keys.rest(picked.id, &target.model, trouble, now);
+                self.refused_keys.push(picked.id);
+                let audience = doorward_core::Audience::Upstream(&target.upstream);
+                if self.router.credentials.choices(self.cx, audience) > self.refused_keys.len() {
+                    self.left.push_front(step);
+                }
+            }
+            (Fault::Call | Fault::State, _) if stage == Stage::Sent => self.ended = true,
+            _ => {}
+        }
+        maybe_billed
     }
 
     /// The receipt, where a target answered.
-    pub(crate) fn answered(mut self, target: &Target, dropped: Vec<String>) -> Arc<Route> {
-        self.route.target = target.to_string();
-        self.route.dropped = dropped;
-        Arc::new(self.route)
+    pub(crate) fn answered(mut self, candidate: &Candidate, dropped: Vec<String>) -> Arc<Route> {
+        self.receipt.route.target = candidate.name.to_string();
+        self.receipt.route.dropped = dropped;
+        Arc::new(self.receipt.route)
+    }
+
+    /// There is no room in the budget for a target.
+    pub(crate) fn unaffordable(&mut self, step: &Step, error: CallError) {
+        self.receipt.exclude(&step.candidate, format!("budget: {error}"));
+        self.receipt.failed(Rank::Purse, error);
     }
 
     /// The failure, where none did.
     pub(crate) fn given_up(self) -> CallError {
-        let unknown = || {
-            let model = &self.route.requested;
-            let public = format!("no model `{model}` here; GET /v1/models lists what there is");
-            CallError::new(Code::NotFound, public)
-        };
-        let mut error = self.last.unwrap_or_else(unknown);
-        error.route = Some(Arc::new(self.route));
-        error
-    }
-}
-
-/// Whether an upstream may charge for an attempt that failed so: where it may have done the work
-/// and only its answer was lost (trap 56).
-pub(crate) fn maybe_billed(status: Option<u16>, code: Code) -> bool {
-    match status {
-        Some(status) => matches!(status, 200..=299 | 502 | 504),
-        None => code == Code::Timeout,
+        self.receipt.into_error()
     }
 }

@@ -13,7 +13,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::address::{self, Address};
 use crate::provider::{EmbedsAt, ListedAt, RelayedUnder, Spoken, covers};
 use crate::transport::{Timeouts, Transport};
-use crate::{Auth, Provider, embed};
+use crate::{Auth, Patience, Provider, embed};
 
 pub use options::UpstreamOptions;
 
@@ -36,6 +36,7 @@ pub struct Upstream {
     pub(crate) region: Option<String>,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) patience: Patience,
 }
 
 /// Where a dialect is spoken.
@@ -182,6 +183,7 @@ impl Upstream {
             region,
             timeouts: None,
             transport: None,
+            patience: Patience::default(),
             provider,
         })
     }
@@ -202,7 +204,7 @@ impl Upstream {
 
     /// Says what holds of it (`region = "eu"`, `training = "no"`), for routing by it.
     #[must_use]
-    pub fn with_labels(mut self, labels: BTreeMap<String, String>) -> Self {
+    pub fn with_labels(mut self, labels: impl IntoIterator<Item = (String, String)>) -> Self {
         self.labels.extend(labels);
         self
     }
@@ -211,6 +213,13 @@ impl Upstream {
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// Says how long it may take, where an alias says nothing else.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
         self
     }
 

@@ -8,7 +8,7 @@ use doorward_core::{
     Principal, RequestId, Secret, SystemEntropy, TurnId,
 };
 use doorward_model_router::{
-    Alias, Inbound, Outbound, Provider, Router, Strategy, Transport, TransportError, Upstream,
+    Alias, Inbound, Outbound, Provider, Router, Target, Transport, TransportError, Upstream,
 };
 use doorward_wire::{AnthropicMessages, Dialect, OpenAiChat};
 use futures_util::{StreamExt, stream};
@@ -98,16 +98,12 @@ pub(crate) fn router(transport: Arc<dyn Transport>) -> Router {
         let provider = Provider::named(provider).unwrap();
         Upstream::new(name, provider, Some(&format!("http://{name}"))).unwrap()
     };
-    let alias = |name: &str, targets: &[&str]| Alias {
-        name: doorward_core::Pattern::new(name),
-        strategy: Strategy::Fallback,
-        targets: targets.iter().map(|target| target.parse().unwrap()).collect(),
-    };
+    let targets = ["chat/a", "messages/b"].map(|target| target.parse::<Target>().unwrap());
     Router::builder(transport, Arc::new(NamedKeys))
         .upstream(upstream("chat", "openai"))
         .upstream(upstream("messages", "anthropic"))
         .upstream(upstream("third", "openai-compatible"))
-        .alias(alias("pair", &["chat/a", "messages/b"]))
+        .alias(Alias::new(doorward_core::Pattern::new("pair"), targets))
         .build()
         .unwrap()
 }
