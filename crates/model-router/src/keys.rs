@@ -89,6 +89,8 @@ pub(crate) struct Shut {
     /// How long until one may be tried again.
     pub(crate) left: Duration,
     pub(crate) trouble: Trouble,
+    /// Nobody said until when, and it was not refused for this very call.
+    may_be_spared: bool,
 }
 
 /// For which target a credential is wanted, and which one.
@@ -119,7 +121,8 @@ impl Keys {
     ) -> Result<Result<Picked, Shut>, CallError> {
         let audience = Audience::Upstream(want.upstream);
         let choices = credentials.choices(cx, audience);
-        let (mut shut, mut failure, mut good) = (None::<Shut>, None, None);
+        let (mut shut, mut failure) = (None::<Shut>, None);
+        let (mut good, mut resort) = (None, None);
         let first = if choices > 1 { self.next.fetch_add(1, Ordering::Relaxed) } else { 0 };
         for turn in 0..choices.max(1) {
             let found = if choices > 1 {
@@ -136,6 +139,9 @@ impl Keys {
             };
             let id = credential.as_ref().map_or(0, |credential| self.id(credential));
             match self.trouble(id, want) {
+                Some(trouble) if want.last_resort && trouble.may_be_spared => {
+                    resort = resort.or(Some(Picked { credential, id }));
+                }
                 Some(trouble) => shut = Some(sooner(shut, trouble)),
                 None if want.rather.is_none_or(|rather| rather == id) => {
                     return Ok(Ok(Picked { credential, id }));
@@ -143,7 +149,7 @@ impl Keys {
                 None => good = good.or(Some(Picked { credential, id })),
             }
         }
-        match (good, shut, failure) {
+        match (good.or(resort), shut, failure) {
             (Some(picked), ..) => Ok(Ok(picked)),
             (None, Some(shut), _) => Ok(Err(shut)),
             (None, None, Some(error)) => Err(error),
@@ -160,11 +166,12 @@ impl Keys {
         let everywhere = resting.get(&(id, None));
         let here = resting.get(&(id, Some(want.model.clone())));
         let found = everywhere.into_iter().chain(here).find_map(|it| {
-            let left = it.until.saturating_duration_since(want.now);
-            let spared = want.last_resort && it.trouble == Trouble::TooMuch(None);
-            (refused || !left.is_zero() && !spared).then_some(Shut { left, trouble: it.trouble })
+            let (left, trouble) = (it.until.saturating_duration_since(want.now), it.trouble);
+            let may_be_spared = !refused && trouble == Trouble::TooMuch(None);
+            (refused || !left.is_zero()).then_some(Shut { left, trouble, may_be_spared })
         });
-        let forgotten = Shut { left: Duration::ZERO, trouble: Trouble::Refused };
+        let forgotten =
+            Shut { left: Duration::ZERO, trouble: Trouble::Refused, may_be_spared: false };
         found.or(refused.then_some(forgotten))
     }
 

@@ -229,7 +229,7 @@ impl Pursuit<'_> {
 
     /// No key can be shown now.
     async fn shut(&mut self, shut: Shut) -> Option<End> {
-        let Shut { left, trouble } = shut;
+        let Shut { left, trouble, .. } = shut;
         let busy = matches!(trouble, Trouble::TooMuch(_));
         if let Some(failure) = self.failure.take() {
             if !busy {

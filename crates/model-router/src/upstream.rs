@@ -204,7 +204,7 @@ impl Upstream {
 
     /// Says what holds of it (`region = "eu"`, `training = "no"`), for routing by it.
     #[must_use]
-    pub fn with_labels(mut self, labels: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub fn with_labels(mut self, labels: BTreeMap<String, String>) -> Self {
         self.labels.extend(labels);
         self
     }

@@ -11,5 +11,14 @@ mod google;
 #[cfg(feature = "http")]
 mod http;
 mod relay;
+mod chaos;
+#[cfg(feature = "http")]
+mod http;
+mod keys;
+mod pins;
+mod policy;
 mod routing;
 mod script;
+mod stage;
+mod strategies;
+mod waiting;
