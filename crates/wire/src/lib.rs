@@ -47,6 +47,7 @@ mod gemini;
 mod json;
 mod ollama;
 mod openai_chat;
+mod openai_responses;
 mod preferences;
 mod quirks;
 mod splice;
@@ -69,7 +70,13 @@ pub use gemini::{
 };
 pub use ollama::{OllamaChat, OllamaEmbeddings};
 pub use openai_chat::OpenAiChat;
+pub use openai_responses::OpenAiResponses;
 pub use quirks::{GATEWAY_FIELDS, Quirks, allowed_betas};
+
+/// Items of Responses conversations, for whoever keeps them.
+pub mod responses {
+    pub use crate::openai_responses::{continue_from, items_of, output_items, resolve_references};
+}
 
 /// The longest whole body a [`Reader`] keeps, in bytes.
 pub const MOST_BODY: usize = 64 * 1024 * 1024;
@@ -352,19 +359,14 @@ pub trait Writer: Send {
 /// assert!(doorward_wire::dialect(DialectId::new("morse")).is_none());
 /// ```
 pub fn dialect(id: DialectId) -> Option<&'static dyn Dialect> {
-    const ALL: [&dyn Dialect; 6] =
-        [&OpenAiChat, &AnthropicMessages, &Gemini, &BedrockConverse, &CohereChat, &OllamaChat];
+    const ALL: [&dyn Dialect; 7] = [
+        &OpenAiChat,
+        &OpenAiResponses,
+        &AnthropicMessages,
+        &Gemini,
+        &BedrockConverse,
+        &CohereChat,
+        &OllamaChat,
+    ];
     ALL.into_iter().find(|dialect| dialect.id() == id)
-}
-pub mod responses {
-    use super::*;
-    pub fn continue_from(body: Bytes, _e: &[Box<RawValue>]) -> Result<Bytes, ReadError> {
-        Ok(body)
-    }
-    pub fn items_of(_b: &[u8]) -> Result<Vec<Box<RawValue>>, ReadError> {
-        Ok(vec![])
-    }
-    pub fn output_items(_b: &[u8]) -> Result<Vec<Box<RawValue>>, ReadError> {
-        Ok(vec![])
-    }
 }
