@@ -36,6 +36,7 @@
 mod answer;
 mod anthropic;
 mod bedrock;
+mod bound;
 mod calls;
 mod cohere;
 mod custom;

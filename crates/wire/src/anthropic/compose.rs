@@ -13,7 +13,7 @@ use crate::emit::{self, Object};
 use crate::json::Source;
 use crate::quirks::mend::{Mend, Request, mend, refuse_addresses};
 use crate::splice::{self, Shape, shown};
-use crate::{Destination, Dropped, Quirks, WriteError, Written, preferences};
+use crate::{Destination, Dropped, Quirks, WriteError, Written, bound, preferences};
 
 const SHAPE: Shape = Shape {
     auto: |call| choice_text("auto", call),
@@ -31,6 +31,7 @@ fn choice_text(kind: &str, call: &ModelCall) -> Cow<'static, str> {
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
     let quirks = to.quirks;
+    bound::check(call, ID)?;
     refuse_addresses(call, quirks)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
     let request = Request::of(call, quirks, own.is_some());

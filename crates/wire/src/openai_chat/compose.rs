@@ -13,7 +13,7 @@ use crate::calls::fitting_id;
 use crate::emit::{self, Array, Object};
 use crate::quirks::mend::{self, Mend, Request};
 use crate::splice::{self, Shape, shown};
-use crate::{Destination, Dropped, Quirks, WriteError, Written, custom, preferences};
+use crate::{Destination, Dropped, Quirks, WriteError, Written, bound, custom, preferences};
 
 /// The longest id of a tool call that `OpenAI` takes.
 const MOST_ID: usize = 40;
@@ -30,6 +30,7 @@ const SHAPE: Shape = Shape {
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
     let quirks = to.quirks;
+    bound::check(call, ID)?;
     mend::refuse_addresses(call, quirks)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
     let request = Request::of(call, quirks, own.is_some());

@@ -49,6 +49,8 @@ pub(super) struct Thought {
     pub(super) summary: String,
     /// How many paragraphs were begun.
     pub(super) paragraphs: u64,
+    /// How many had begun when text last came.
+    pub(super) spoken: u64,
     /// State of its issuer.
     pub(super) sealed: Option<String>,
 }
@@ -79,6 +81,18 @@ impl Called {
             arguments: String::new(),
             free: free.then(Unwrapping::default),
         }
+    }
+}
+
+impl Thought {
+    /// Takes more text; gives what is new of it in its paragraph. A paragraph that the upstream
+    /// began needs no blank line before it.
+    pub(super) fn push<'t>(&mut self, text: &'t str) -> &'t str {
+        self.summary.push_str(text);
+        let begun = self.paragraphs > 1 && self.paragraphs > self.spoken;
+        self.paragraphs = self.paragraphs.max(1);
+        self.spoken = self.paragraphs;
+        if begun { text.strip_prefix("\n\n").unwrap_or(text) } else { text }
     }
 }
 
@@ -369,7 +383,7 @@ pub(super) fn items_of(id: &str, choice: &answer::Choice, options: &WriterOption
             }
             answer::Piece::Reasoning { text, signature } => {
                 let sealed = signature.as_ref().map(|it| super::state::signature(it, text).into());
-                let thought = Thought { summary: text.clone(), paragraphs: 0, sealed };
+                let thought = Thought { summary: text.clone(), sealed, ..Thought::default() };
                 push(&mut items, Kind::Thought(thought));
             }
             answer::Piece::Redacted(state) => {

@@ -100,6 +100,7 @@ impl Decoder for Responses {
                 };
                 let response = source.read::<ResponseIn<'_>>(response)?;
                 self.terminal(source, response, out)?;
+                out.push(ModelEvent::Done);
             }
             "response.failed" | "response.cancelled" => {
                 let response =
@@ -276,7 +277,8 @@ impl Responses {
         match kind {
             "response.output_text.delta" => {
                 self.said(key, part, out);
-                out.push(ModelEvent::Text { choice: 0, text: event.delta.0.clone().into_owned() });
+                let text = event.delta.0.clone().into_owned();
+                out.extend((!text.is_empty()).then_some(ModelEvent::Text { choice: 0, text }));
                 let json = logprobs(event.logprobs);
                 out.extend(json.map(|json| ModelEvent::Logprobs { choice: 0, json }));
             }

@@ -30,8 +30,9 @@ pub(super) fn sift(call: &ModelCall, body: Bytes) -> Result<Written, WriteError>
     let mut dropped = Vec::new();
     for (at, message) in call.messages.iter().enumerate() {
         for (nth, part) in message.parts.iter().enumerate() {
-            if let Some(reason) = obstacle(part, stored) {
-                dropped.push(Dropped { path: format!("messages[{at}].parts[{nth}]"), reason });
+            if let Some((field, reason)) = obstacle(part, stored) {
+                let path = format!("messages[{at}].parts[{nth}]{field}");
+                dropped.push(Dropped { path, reason });
             }
         }
     }
@@ -49,13 +50,14 @@ pub(super) fn is_stored(call: &ModelCall) -> bool {
     !call.extra.iter().any(|(name, value)| name == "store" && value.get() == "false")
 }
 
-fn obstacle(part: &Part, stored: bool) -> Option<&'static str> {
+/// The field of a part that does not go on, and why.
+fn obstacle(part: &Part, stored: bool) -> Option<(&'static str, &'static str)> {
     match &part.body {
         Body::Reasoning(Reasoning { issuer: Some(issuer), .. }) => {
-            (*issuer != ID).then_some(FOREIGN)
+            (*issuer != ID).then_some(("", FOREIGN))
         }
-        Body::Reasoning(_) => (!stored).then_some(UNSEALED),
-        Body::ToolUse(call) => call.state.as_ref().map(|_| FOREIGN),
+        Body::Reasoning(_) => (!stored).then_some(("", UNSEALED)),
+        Body::ToolUse(call) => call.state.as_ref().map(|_| (".state", FOREIGN)),
         _ => None,
     }
 }

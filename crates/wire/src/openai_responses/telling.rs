@@ -97,8 +97,7 @@ impl Telling {
                         part_of(parts, false).logprobs.push(json.clone());
                     }
                     (ModelEvent::Reasoning { text, .. }, Kind::Thought(thought)) => {
-                        thought.summary.push_str(text);
-                        thought.paragraphs = thought.paragraphs.max(1);
+                        thought.push(text);
                     }
                     _ => {}
                 }
@@ -399,9 +398,8 @@ impl Telling {
             None => self.add(Kind::Thought(Thought::default()), out),
         };
         let Some(Kind::Thought(thought)) = self.kind(at) else { return };
-        thought.summary.push_str(text);
         let is_first = thought.paragraphs == 0;
-        thought.paragraphs = thought.paragraphs.max(1);
+        let text = thought.push(text);
         if is_first {
             self.of_item(at, "response.reasoning_summary_part.added", out, |body, _| {
                 body.value("summary_index", 0);

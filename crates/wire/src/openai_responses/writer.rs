@@ -1,5 +1,7 @@
 //! Frames into a client's stream, or one whole answer.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use doorward_core::{CallError, Finish, Frame, ModelEvent};
 
@@ -12,6 +14,7 @@ use super::{incomplete_word, write_error};
 use crate::answer::{Answer, Bodies, Choice, Collected, cut, told};
 use crate::custom::Unwrapping;
 use crate::emit;
+use crate::sse::Event;
 use crate::stream::Tail;
 use crate::{Writer, WriterOptions};
 
@@ -34,13 +37,18 @@ struct Streaming {
     telling: Telling,
     /// The items that began upstream, by its index, with their places here.
     upstream: Vec<(u64, usize)>,
+    /// Whether any frame came without the upstream's bytes: events of items that never began for
+    /// the client may follow.
+    disturbed: bool,
+    /// Whether the upstream's own error was forwarded.
+    failed: bool,
     tail: Tail,
 }
 
 impl Writer for Streaming {
     fn write(&mut self, frame: &Frame, out: &mut BytesMut) {
         if self.telling.ended {
-            return;
+            return self.afterwards(frame, out);
         }
         match &frame.raw {
             Some(raw) if self.telling.options.same_dialect => self.take(frame, raw, out),
@@ -48,6 +56,7 @@ impl Writer for Streaming {
                 if !frame.events.is_empty() {
                     self.tail.seal(out);
                 }
+                self.disturbed = true;
                 self.tell(frame, out);
             }
         }
@@ -72,7 +81,22 @@ impl Streaming {
         frame.events.iter().for_each(|event| self.telling.tell(event, out));
     }
 
+    /// After the end: the upstream's own end mark goes through, and the second telling of a
+    /// failure. Nobody judges what else comes.
+    fn afterwards(&mut self, frame: &Frame, out: &mut BytesMut) {
+        let Some(raw) = frame.raw.as_ref().filter(|_| self.telling.options.same_dialect) else {
+            return;
+        };
+        let data = Event::whole(raw.clone()).data().map(Cow::into_owned);
+        let is_mark = data.is_none_or(|data| data.trim() == "[DONE]");
+        if is_mark || self.failed && place::kind(raw) == Some("failed") {
+            self.tail.forward(frame, raw, out);
+        }
+    }
+
     fn follow(&mut self, frame: &Frame) {
+        let fails = |event: &ModelEvent| matches!(event, ModelEvent::Error { .. });
+        self.failed |= frame.events.iter().any(fails);
         frame.events.iter().for_each(|event| self.telling.follow(event));
     }
 
@@ -85,7 +109,7 @@ impl Streaming {
             Some("content_part.added" | "content_part.done" | "reasoning_summary_part.added") => {
                 self.piece(frame, raw, out);
             }
-            Some(_) if self.telling.counted => {
+            Some(_) if self.telling.counted || self.disturbed => {
                 let place = Place::of(raw);
                 self.fit(frame, raw, &place, out);
             }

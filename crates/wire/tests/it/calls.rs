@@ -59,17 +59,21 @@ fn both_ways_of_reading_give_the_same_call() {
         let Ok(quick) = read(text.to_owned()) else { continue };
         let (field, extra) = match words[0] {
             "gemini" => ("\"contents\"", r#"{"parts":[{"hologram":{"not":"text"}}]},"#),
-            _ => (
-                "\"messages\"",
+            name => (
+                if name == "openai-responses" { "\"input\"" } else { "\"messages\"" },
                 r#"{"role":"user","content":[{"type":"hologram","text":{"not":"text"}}]},"#,
             ),
         };
-        let first = text.find(field).unwrap();
-        let first = first + text[first..].find('[').unwrap() + 1;
+        let Some(first) = text.find(field) else { continue };
+        let value = first + text[first..].find(':').unwrap() + 1;
+        if !text[value..].trim_start().starts_with('[') {
+            continue;
+        }
+        let first = value + text[value..].find('[').unwrap() + 1;
         let mut careful = read(format!("{}{extra}{}", &text[..first], &text[first..])).unwrap();
         let at = careful.messages.len() - quick.messages.len();
-        let system = text.contains("\"system\":") || text.contains("\"system_instruction\":");
-        let system = system && words[0] != "openai-chat";
+        let lead = ["\"system\":", "\"system_instruction\":", "\"instructions\":"];
+        let system = words[0] != "openai-chat" && lead.iter().any(|lead| text.contains(lead));
         careful.messages.remove(if system { at } else { 0 });
         let debug = |messages: &[Message]| format!("{messages:#?}");
         assert_eq!(debug(&careful.messages), debug(&quick.messages), "{}", case.name());

@@ -72,10 +72,16 @@ fn deep_nesting_is_an_error_and_no_crash() {
             deep(r#"{"properties":{"a":"#, "}}")
         ),
         format!(r#"[{{"candidates":{}}}]"#, deep("[", "]")),
+        format!(r#"{{"model":"m","input":{}}}"#, deep("[", "]")),
+        format!(r#"{{"model":"m","input":[{{"type":"hologram","x":{}}}]}}"#, deep("[", "]")),
+        format!(r#"{{"status":"completed","output":{}}}"#, deep("[", "]")),
     ] {
         try_all(body.as_bytes());
     }
-    let body = format!(r#"{{"model":"m","messages":[],"contents":[],"extra":{}}}"#, deep("[", "]"));
+    let body = format!(
+        r#"{{"model":"m","messages":[],"contents":[],"input":[],"extra":{}}}"#,
+        deep("[", "]")
+    );
     for dialect in every() {
         let error = dialect.read_call(Bytes::from(body.clone())).unwrap_err();
         assert_eq!(error.to_string(), "extra: nested too deep");
