@@ -12,8 +12,6 @@ mod google;
 mod http;
 mod relay;
 mod chaos;
-#[cfg(feature = "http")]
-mod http;
 mod keys;
 mod pins;
 mod policy;
