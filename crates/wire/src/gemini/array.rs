@@ -89,7 +89,10 @@ impl<D: Decoder> Items<D> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             match (self.within, byte) {
-                (Within::Escape, _) => self.within = Within::String,
+                (Within::Structure, byte) if self.closed && !byte.is_ascii_whitespace() => {
+                    return Err(ReadError::field("", "text after the end"));
+                }
+                (Within::Escape, _) | (Within::Structure, b'"') => self.within = Within::String,
                 (Within::String, b'\\') => self.within = Within::Escape,
                 (Within::String, b'"') => self.within = Within::Structure,
                 (Within::String, _) => {
@@ -98,11 +101,6 @@ impl<D: Decoder> Items<D> {
                     at += found;
                     continue;
                 }
-                (Within::Structure, byte) if byte.is_ascii_whitespace() => {}
-                (Within::Structure, _) if self.closed => {
-                    return Err(ReadError::field("", "text after the end"));
-                }
-                (Within::Structure, b'"') => self.within = Within::String,
                 (Within::Structure, b'{' | b'[') => self.depth += 1,
                 (Within::Structure, b'}' | b']') => {
                     self.depth = self.depth.saturating_sub(1);

@@ -11,7 +11,7 @@ use super::request::{CALLING, tool_path};
 use super::turns::{self, Conversation};
 use super::{ID, forward, params, schema};
 use crate::emit::{self, Object};
-use crate::splice::{is_hidden, shown};
+use crate::splice::shown;
 use crate::{Destination, Dropped, WriteError, Written};
 
 /// What a free-form tool of another dialect takes.
@@ -160,14 +160,12 @@ impl Compose<'_> {
         let mode = match &call.tool_choice {
             ToolChoice::Unset | ToolChoice::Auto if validated => Some(("VALIDATED", None)),
             ToolChoice::Unset => None,
-            ToolChoice::Auto => Some(("AUTO", None)),
             ToolChoice::None => Some(("NONE", None)),
             ToolChoice::Required => Some(("ANY", None)),
-            ToolChoice::Tool(name) if is_hidden(call, name) => Some(("AUTO", None)),
             ToolChoice::Tool(name) if shown(call).contains(name.as_str()) => {
                 Some(("ANY", Some(name)))
             }
-            ToolChoice::Tool(_) => Some(("AUTO", None)),
+            ToolChoice::Auto | ToolChoice::Tool(_) => Some(("AUTO", None)),
         };
         let own = self.own;
         let others = || {

@@ -151,36 +151,31 @@ fn read_call(body: &Bytes) -> Result<EmbedCall, ReadError> {
     let mut top = Section::whole(source, source.members()?);
     let mut call = EmbedCall::default();
     let mut manner = Manner::default();
-    match top.take("requests")? {
-        Some(list) => {
-            let list = source.read::<Vec<&RawValue>>(list)?;
-            for (at, value) in list.into_iter().enumerate() {
-                let section = Section::open(source, value, format!("requests[{at}]"))?;
-                let (text, one) = read_one(section, &format!("requests[{at}]"))?;
-                if at > 0 && one != manner {
-                    let problem = "expected the same settings in all requests";
-                    return Err(source.wrong(value, problem));
-                }
-                manner = one;
-                call.input.push(EmbedInput::Text(text));
+    if let Some(list) = top.take("requests")? {
+        let list = source.read::<Vec<&RawValue>>(list)?;
+        for (at, value) in list.into_iter().enumerate() {
+            let path = format!("requests[{at}]");
+            let (text, one) = read_one(Section::open(source, value, path.as_str())?, &path)?;
+            if at > 0 && one != manner {
+                return Err(source.wrong(value, "expected the same settings in all requests"));
             }
-            top.rest(&["requests"], &mut call.extra)?;
-        }
-        None => {
-            let (text, one) = read_one(top, "")?;
             manner = one;
             call.input.push(EmbedInput::Text(text));
         }
+        top.rest(&["requests"], &mut call.extra)?;
+    } else {
+        let (text, one) = read_one(top, "")?;
+        manner = one;
+        call.input.push(EmbedInput::Text(text));
     }
     call.model = manner.model;
     call.dimensions = manner.dimensions;
-    match manner.task {
-        Some(task) => match purpose_of(&task) {
-            Some(purpose) => call.purpose = Some(purpose.to_owned()),
-            None => call
-                .extra
-                .push(("taskType".to_owned(), raw(format!("\"{}\"", emit::escape(&task))))),
-        },
+    match manner.task.as_deref().map(|task| (purpose_of(task), task)) {
+        Some((Some(purpose), _)) => call.purpose = Some(purpose.to_owned()),
+        Some((None, task)) => {
+            let task = raw(format!("\"{}\"", emit::escape(task)));
+            call.extra.push(("taskType".to_owned(), task));
+        }
         None => {}
     }
     call.extra.extend(manner.rest.into_iter().map(|(name, value)| (name, raw(value))));

@@ -195,7 +195,9 @@ pub(super) fn write(candidate: &mut Object<'_>, citations: &[Citation], said: &S
     }
     candidate.object("groundingMetadata", |metadata| {
         metadata.array("groundingChunks", |list| {
-            sources.iter().for_each(|source| write_source(list, source));
+            for source in &sources {
+                write_source(list, source);
+            }
         });
         let mut supports = citations.iter().filter(|citation| citation.end.is_some()).peekable();
         if supports.peek().is_none() {
@@ -270,7 +272,9 @@ pub(super) fn read_logprobs(result: &RawValue) -> Option<String> {
                 list.object(|item| {
                     write_token(item, &token);
                     item.array("top_logprobs", |list| {
-                        top.iter().for_each(|token| list.object(|item| write_token(item, token)));
+                        for token in &top {
+                            list.object(|item| write_token(item, token));
+                        }
                     });
                 });
             }
@@ -314,14 +318,17 @@ pub(super) fn write_logprobs(candidate: &mut Object<'_>, lists: &[String]) {
             for token in &tokens {
                 list.object(|top| {
                     top.array("candidates", |list| {
-                        let top = token.top_logprobs.iter().flatten();
-                        top.for_each(|token| list.object(|item| write(item, token)));
+                        for token in token.top_logprobs.iter().flatten() {
+                            list.object(|item| write(item, token));
+                        }
                     });
                 });
             }
         });
         result.array("chosenCandidates", |list| {
-            tokens.iter().for_each(|token| list.object(|item| write(item, token)));
+            for token in &tokens {
+                list.object(|item| write(item, token));
+            }
         });
     });
 }

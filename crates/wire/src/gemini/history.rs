@@ -90,20 +90,17 @@ pub(super) fn read<'a>(
         history.system(value)?;
     }
     let careful = |value| Ok((source.read::<PartIn<'a>>(value)?, Way::Careful(value)));
-    match quick {
-        Some(contents) => {
-            for (at, content) in contents.into_iter().enumerate() {
-                history.content(at, content, |part| Ok((part, Way::Quick)))?;
-            }
+    if let Some(contents) = quick {
+        for (at, content) in contents.into_iter().enumerate() {
+            history.content(at, content, |part| Ok((part, Way::Quick)))?;
         }
-        None => {
-            let missing = || ReadError::field("contents", "missing, expected an array of contents");
-            let value = top.take("contents")?.ok_or_else(missing)?;
-            let list = source.read::<Vec<ContentIn<'a, &'a RawValue>>>(value)?;
-            for (at, content) in list.into_iter().enumerate() {
-                history.content(at, content, careful)?;
-            }
-        }
+        return Ok(history.messages);
+    }
+    let missing = || ReadError::field("contents", "missing, expected an array of contents");
+    let value = top.take("contents")?.ok_or_else(missing)?;
+    let list = source.read::<Vec<ContentIn<'a, &'a RawValue>>>(value)?;
+    for (at, content) in list.into_iter().enumerate() {
+        history.content(at, content, careful)?;
     }
     Ok(history.messages)
 }

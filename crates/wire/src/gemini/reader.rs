@@ -324,9 +324,12 @@ impl Generate {
                 self.progress(choice).said.push(&text);
                 out.push(ModelEvent::Text { choice, text });
             }
-            out.extend(signature.map(|state| match alone {
-                true => ModelEvent::RedactedReasoning { state },
-                false => ModelEvent::ReasoningSignature { state },
+            out.extend(signature.map(|state| {
+                if alone {
+                    ModelEvent::RedactedReasoning { state }
+                } else {
+                    ModelEvent::ReasoningSignature { state }
+                }
             }));
             return Ok(());
         }

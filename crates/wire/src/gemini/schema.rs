@@ -62,9 +62,9 @@ impl Walk<'_> {
             let value = member.value.get();
             match self.rules {
                 Rules::FromOpenApi => {
-                    self.from_openapi(&member.name, value, &mut nullable, &mut out)
+                    self.inbound(&member.name, value, &mut nullable, &mut out);
                 }
-                Rules::ForGoogle { omit } => self.for_google(&member.name, value, omit, &mut out),
+                Rules::ForGoogle { omit } => self.outbound(&member.name, value, omit, &mut out),
             }
         }
         if nullable {
@@ -73,13 +73,7 @@ impl Walk<'_> {
         object(&out)
     }
 
-    fn from_openapi(
-        &mut self,
-        name: &str,
-        value: &str,
-        nullable: &mut bool,
-        out: &mut Vec<Member>,
-    ) {
+    fn inbound(&mut self, name: &str, value: &str, nullable: &mut bool, out: &mut Vec<Member>) {
         let name = keyword(name);
         self.changed |= matches!(name, Cow::Owned(_));
         let number = matches!(
@@ -111,7 +105,7 @@ impl Walk<'_> {
         out.push((name.into_owned(), value));
     }
 
-    fn for_google(&mut self, name: &str, value: &str, omit: &[String], out: &mut Vec<Member>) {
+    fn outbound(&mut self, name: &str, value: &str, omit: &[String], out: &mut Vec<Member>) {
         if omit.iter().any(|gone| gone == name) {
             self.changed = true;
             self.gone.insert(name.to_owned());
@@ -203,7 +197,7 @@ fn keyword(name: &str) -> Cow<'_, str> {
 }
 
 /// Lets a schema take `null` too.
-fn allow_null(members: &mut Vec<Member>) {
+fn allow_null(members: &mut [Member]) {
     for (name, value) in members.iter_mut() {
         match name.as_str() {
             "type" if value.starts_with('"') => {

@@ -291,7 +291,9 @@ fn each_form_of_a_stream_reaches_a_client_of_the_other() {
         };
         assert_eq!(Gemini.stream_type(&options).starts_with("application/json"), array);
         let (mut writer, mut out) = (Gemini.writer(options), BytesMut::new());
-        frames.iter().for_each(|frame| writer.write(frame, &mut out));
+        for frame in &frames {
+            writer.write(frame, &mut out);
+        }
         writer.finish(&mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }

@@ -1,6 +1,8 @@
 //! Messages as Gemini wants them: system text apart, turns in alternation, and after a turn with
 //! calls exactly one response for each, in their order (trap 22).
 
+mod written;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -11,8 +13,7 @@ use doorward_core::{
 use super::media::{self, Obstacle};
 use super::model::Traits;
 use super::{ID, args_of};
-use crate::emit::{Array, Object};
-use crate::{Dropped, WriteError, emit};
+use crate::{Dropped, WriteError};
 
 /// What a call of another issuer's history carries for its signature
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, FAQ).
@@ -166,12 +167,10 @@ impl<'c> Conversation<'c> {
         let joined = self.system.join("\n\n");
         self.system.clear();
         let piece = Piece { kind: Kind::Text(Cow::Owned(joined)), signature: None };
-        match self.turns.first_mut().filter(|turn| !turn.model) {
-            Some(turn) => turn.pieces.insert(0, piece),
-            None => {
-                let (responses, pieces) = (Vec::new(), vec![piece]);
-                self.turns.insert(0, Turn { model: false, responses, pieces, calls: 0 });
-            }
+        if let Some(turn) = self.turns.first_mut().filter(|turn| !turn.model) {
+            turn.pieces.insert(0, piece);
+        } else {
+            self.turns.insert(0, Turn { pieces: vec![piece], ..Turn::of(false) });
         }
     }
 
@@ -182,8 +181,7 @@ impl<'c> Conversation<'c> {
             if model {
                 self.settle(dropped);
             }
-            let (responses, pieces) = (Vec::new(), Vec::new());
-            self.turns.push(Turn { model, responses, pieces, calls: 0 });
+            self.turns.push(Turn::of(model));
         }
         let last = self.turns.len() - 1;
         &mut self.turns[last]
@@ -387,12 +385,14 @@ impl<'c> Conversation<'c> {
             [text] => Cow::Borrowed(*text),
             texts => Cow::Owned(texts.concat()),
         };
-        let answers = |call: &Option<&ToolUse>| call.is_some_and(|call| call.id == result.id);
-        let Some(nth) = self.open.iter().position(answers) else {
+        let is_it = |call: Option<&ToolUse>| call.is_some_and(|call| call.id == result.id);
+        let Some(nth) = self.open.iter().position(|call| is_it(*call)) else {
             // Gemini refuses a response without its call.
             drop_at(dropped, place, "a result without its call goes as text");
             self.push(false, Kind::Text(content), dropped);
-            media.into_iter().for_each(|item| self.push(false, Kind::Media(item), dropped));
+            for item in media {
+                self.push(false, Kind::Media(item), dropped);
+            }
             return Ok(());
         };
         let name = self.names.get(result.id.as_str()).copied().unwrap_or_default();
@@ -426,8 +426,7 @@ impl<'c> Conversation<'c> {
         }
         // A user's turn follows, if it does not stand already.
         if self.turns.last().is_some_and(|turn| turn.model) {
-            let (responses, pieces) = (Vec::new(), Vec::new());
-            self.turns.push(Turn { model: false, responses, pieces, calls: 0 });
+            self.turns.push(Turn::of(false));
         }
         let Some(turn) = self.turns.last_mut() else { return };
         for (nth, call) in open.into_iter().enumerate() {
@@ -439,108 +438,15 @@ impl<'c> Conversation<'c> {
             turn.responses.push((nth, response));
         }
     }
-
-    pub(super) fn write_system(&self, content: &mut Object<'_>) {
-        content.array("parts", |list| {
-            for text in &self.system {
-                list.object(|part| part.str("text", text));
-            }
-        });
-    }
-
-    pub(super) fn has_system(&self) -> bool {
-        !self.system.is_empty()
-    }
-
-    pub(super) fn write_turns(&mut self, list: &mut Array<'_>) {
-        for turn in &mut self.turns {
-            turn.responses.sort_by_key(|(nth, _)| *nth);
-        }
-        for turn in self.turns.iter().filter(|turn| !turn.is_empty()) {
-            list.object(|content| {
-                content.str("role", if turn.model { "model" } else { "user" });
-                content.array("parts", |list| {
-                    for (_, response) in &turn.responses {
-                        list.object(|part| self.response(part, response));
-                    }
-                    for piece in &turn.pieces {
-                        self.piece(list, piece);
-                    }
-                });
-            });
-        }
-    }
-
-    fn piece(&self, list: &mut Array<'_>, piece: &Piece<'_>) {
-        if let Kind::Raw(raw) = piece.kind {
-            return list.raw(raw);
-        }
-        list.object(|part| {
-            match &piece.kind {
-                Kind::Text(text) => part.str("text", text),
-                Kind::Thought(text) => {
-                    part.str("text", text);
-                    part.value("thought", true);
-                }
-                Kind::Media(item) => {
-                    media::write(part, item);
-                    let level = item.detail.as_deref().filter(|_| self.manner.own);
-                    if let Some(level) = level.and_then(media::level_of) {
-                        part.object("mediaResolution", |it| it.str("level", level));
-                    }
-                }
-                Kind::Call(call, args) => part.object("functionCall", |body| {
-                    self.id(body, &call.id);
-                    body.str("name", &call.name);
-                    body.raw("args", args);
-                }),
-                Kind::Raw(_) => {}
-            }
-            part.opt_str("thoughtSignature", piece.signature);
-        });
-    }
-
-    /// Older models, and Vertex AI for these, refuse ids; they match by name and order.
-    fn id(&self, body: &mut Object<'_>, id: &str) {
-        if self.manner.traits.third {
-            body.str("id", id);
-        }
-    }
-
-    fn response(&self, part: &mut Object<'_>, response: &Response<'_>) {
-        part.object("functionResponse", |body| {
-            self.id(body, response.id);
-            body.str("name", response.name);
-            body.raw("response", &output(&response.content, response.is_error));
-            if !response.media.is_empty() {
-                body.array("parts", |list| {
-                    for item in &response.media {
-                        list.object(|part| media::write(part, item));
-                    }
-                });
-            }
-        });
-    }
 }
 
 impl Turn<'_> {
+    fn of(model: bool) -> Self {
+        Self { model, responses: Vec::new(), pieces: Vec::new(), calls: 0 }
+    }
+
     fn is_empty(&self) -> bool {
         self.responses.is_empty() && self.pieces.is_empty()
-    }
-}
-
-/// A result as the object that `response` must be: as it is where it is one, else as `output`
-/// or `error`, the names with a meaning.
-fn output(text: &str, is_error: bool) -> Cow<'_, str> {
-    let (args, is_object) = args_of(text);
-    let object = is_object && text.trim_start().starts_with('{');
-    match (object, is_error) {
-        (true, false) => args,
-        (true, true) => Cow::Owned(format!(r#"{{"error":{args}}}"#)),
-        (false, failed) => {
-            let name = if failed { "error" } else { "output" };
-            Cow::Owned(format!(r#"{{"{name}":"{}"}}"#, emit::escape(text)))
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use parts::{call_part, media_part, text_part, write_usage};
 pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
     if options.streaming {
         let framing = Framing::new(options.array);
-        Box::new(Streaming { framing, options, ..Streaming::default() })
+        Box::new(Streaming { options, framing, ..Streaming::default() })
     } else {
         let error = |error: &CallError, out: &mut BytesMut| {
             emit::object(out, |body| write_error(body, error));
@@ -147,8 +147,7 @@ impl Streaming {
                 ModelEvent::Usage(usage) => (self.usage, self.usage_told) = (Some(*usage), true),
                 // In an array the bracket is still to come.
                 ModelEvent::Error { .. } if self.framing.is_open() => self.failed = true,
-                ModelEvent::Error { .. } => self.ended = true,
-                ModelEvent::Done => self.ended = true,
+                ModelEvent::Error { .. } | ModelEvent::Done => self.ended = true,
                 _ => {}
             }
         }
@@ -323,7 +322,9 @@ impl Streaming {
     /// Writes what is still to be told at the end: open calls, reasons, sources and usage.
     fn end(&mut self, out: &mut BytesMut) {
         let open: Vec<u32> = self.calls.keys().copied().collect();
-        open.into_iter().for_each(|call| self.end_call(call, out));
+        for call in open {
+            self.end_call(call, out);
+        }
         if self.choices.is_empty() {
             self.choice(0);
         }
