@@ -5,22 +5,28 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::media::{self, BlobIn, FileIn};
-use super::section::Section;
+use super::section::{Section, list};
 use super::{ID, state};
 use crate::ReadError;
 use crate::json::{Source, Text, Way};
 
-/// One side's words; `P` is what its parts are.
+/// One side's words, read straight from the text.
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "P: Deserialize<'de>"))]
-pub(super) struct ContentIn<'a, P> {
+pub(super) struct QuickContent<'a> {
     #[serde(borrow)]
     role: Option<Text<'a>>,
-    parts: Option<Vec<P>>,
+    #[serde(borrow)]
+    parts: Option<Vec<PartIn<'a>>>,
 }
 
-/// A content read straight from the text.
-pub(super) type QuickContent<'a> = ContentIn<'a, PartIn<'a>>;
+/// One side's words, with its parts as they are written.
+#[derive(Deserialize)]
+struct ContentIn<'a> {
+    #[serde(borrow)]
+    role: Option<Text<'a>>,
+    #[serde(borrow)]
+    parts: Option<&'a RawValue>,
+}
 
 #[derive(Deserialize)]
 pub(super) struct PartIn<'a> {
@@ -89,20 +95,34 @@ pub(super) fn read<'a>(
     if let Some(value) = top.take("systemInstruction")? {
         history.system(value)?;
     }
-    let careful = |value| Ok((source.read::<PartIn<'a>>(value)?, Way::Careful(value)));
     if let Some(contents) = quick {
         for (at, content) in contents.into_iter().enumerate() {
-            history.content(at, content, |part| Ok((part, Way::Quick)))?;
+            let parts = content.parts.into_iter().flatten().map(|part| Ok((part, Way::Quick)));
+            history.content(at, content.role, parts)?;
         }
         return Ok(history.messages);
     }
     let missing = || ReadError::field("contents", "missing, expected an array of contents");
     let value = top.take("contents")?.ok_or_else(missing)?;
-    let list = source.read::<Vec<ContentIn<'a, &'a RawValue>>>(value)?;
-    for (at, content) in list.into_iter().enumerate() {
-        history.content(at, content, careful)?;
+    for (at, value) in list(source, value)?.into_iter().enumerate() {
+        let content = source.read::<ContentIn<'a>>(value)?;
+        let parts = careful(source, content.parts)?;
+        history.content(at, content.role, parts)?;
     }
     Ok(history.messages)
+}
+
+/// A part, and how it was read.
+type Resolved<'a> = Result<(PartIn<'a>, Way<'a>), ReadError>;
+
+/// Parts with their text, so that those that are not known can be kept.
+fn careful<'a>(
+    source: Source<'a>,
+    parts: Option<&'a RawValue>,
+) -> Result<impl Iterator<Item = Resolved<'a>>, ReadError> {
+    let parts = parts.map(|parts| list(source, parts)).transpose()?.unwrap_or_default();
+    let read = move |value| Ok((source.read::<PartIn<'a>>(value)?, Way::Careful(value)));
+    Ok(parts.into_iter().map(read))
 }
 
 /// A conversation being read.
@@ -123,11 +143,11 @@ impl<'a> History<'a> {
             self.messages.push(Message::text(Role::System, text));
             return Ok(());
         }
-        let content = self.source.read::<ContentIn<'a, &'a RawValue>>(value)?;
+        let content = self.source.read::<ContentIn<'a>>(value)?;
         let mut parts = Vec::new();
-        for value in content.parts.unwrap_or_default() {
-            let part = self.source.read::<PartIn<'a>>(value)?;
-            self.part(part, Way::Careful(value), Role::System, &mut parts)?;
+        for part in careful(self.source, content.parts)? {
+            let (part, way) = part?;
+            self.part(part, way, Role::System, &mut parts)?;
         }
         if !parts.is_empty() {
             self.messages.push(Message { role: Role::System, parts, name: None });
@@ -135,13 +155,13 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    fn content<P>(
+    fn content(
         &mut self,
         at: usize,
-        content: ContentIn<'a, P>,
-        resolve: impl Fn(P) -> Result<(PartIn<'a>, Way<'a>), ReadError>,
+        role: Option<Text<'a>>,
+        resolved: impl Iterator<Item = Resolved<'a>>,
     ) -> Result<(), ReadError> {
-        let role = content.role.unwrap_or_default();
+        let role = role.unwrap_or_default();
         let role = match role.as_str().to_ascii_lowercase().as_str() {
             "" | "user" | "function" => Role::User,
             "model" => Role::Assistant,
@@ -154,8 +174,8 @@ impl<'a> History<'a> {
             self.open.clear();
         }
         let mut parts = Vec::new();
-        for part in content.parts.unwrap_or_default() {
-            let (part, way) = resolve(part)?;
+        for part in resolved {
+            let (part, way) = part?;
             self.part(part, way, role, &mut parts)?;
         }
         self.messages.push(Message { role, parts, name: None });

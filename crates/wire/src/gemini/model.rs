@@ -11,10 +11,13 @@ pub(super) fn bare(name: &str) -> &str {
 /// is taken for a new one, anything else (a tuned endpoint, Gemma) for an old one, whose request
 /// shape all of them still accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each differs for itself")]
 pub(super) struct Traits {
     /// Whether it is of generation 3 or later: wants signatures back, carries the ids of calls,
     /// takes media within tool results and levels of thinking instead of budgets.
     pub(super) third: bool,
+    /// Whether it thinks, as far as is known.
+    pub(super) thinks: bool,
     /// The least it can be told to think, where levels are told.
     pub(super) least_level: &'static str,
     /// Whether `medium` is a level it knows.
@@ -41,13 +44,10 @@ impl Traits {
         let thoughtful = flash && !version.contains("lite") && after_3_6(version);
         Self {
             third,
+            thinks: !old || is("2.5"),
             least_level: if flash && !thoughtful { "minimal" } else { "low" },
             medium: !(is("3") && !is("3.1") && version.starts_with("3-pro")),
-            budget: match version {
-                _ if version.starts_with("2.5-pro") => (128, 32_768),
-                _ if version.starts_with("2.5-flash-lite") => (0, 24_576),
-                _ => (0, 24_576),
-            },
+            budget: if version.starts_with("2.5-pro") { (128, 32_768) } else { (0, 24_576) },
             no_system: name.starts_with("gemma-"),
         }
     }
@@ -84,6 +84,7 @@ mod tests {
             let found = (traits.third, traits.least_level, traits.medium);
             assert_eq!(found, (third, least, medium), "{name}");
         }
+        assert!(Traits::of("gemini-2.5-pro").thinks && !Traits::of("gemini-2.0-flash").thinks);
         assert_eq!(Traits::of("gemini-2.5-pro").budget.0, 128, "it cannot be told not to think");
         assert!(Traits::of("gemma-3-27b-it").no_system);
     }

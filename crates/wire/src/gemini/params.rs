@@ -242,6 +242,13 @@ fn write_thinking(
     dropped: &mut Vec<Dropped>,
 ) {
     let amount = if manner.own { own_amount(params) } else { amount(params, manner.traits) };
+    if !manner.own && !manner.traits.thinks {
+        if !matches!(amount, None | Some(Thinking::Budget(0))) {
+            let (path, reason) = ("thinking".to_owned(), "this model does not think");
+            dropped.push(Dropped { path, reason });
+        }
+        return;
+    }
     if params.thinking == Some(false) && amount != Some(Thinking::Budget(0)) && !manner.own {
         let (path, reason) = ("thinking".to_owned(), "this model cannot be told not to think");
         dropped.push(Dropped { path, reason });

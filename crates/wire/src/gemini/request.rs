@@ -7,7 +7,7 @@ use doorward_core::{ModelCall, RawCall, ToolChoice, ToolDef};
 use serde_json::value::RawValue;
 
 use super::history::{self, QuickContent};
-use super::section::{Extra, Section};
+use super::section::{Extra, Section, list};
 use super::{ID, model, params, schema};
 use crate::ReadError;
 use crate::json::{Members, Quick, Source, Text, raw};
@@ -32,6 +32,11 @@ const KNOWN: &[&str] = &[
 ];
 
 pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
+    read_body(body, true)
+}
+
+/// `outer`: the request may wrap another.
+fn read_body(body: &Bytes, outer: bool) -> Result<ModelCall, ReadError> {
     let source = Source::new(body)?;
     let quick = source.quick::<Vec<QuickContent<'_>>, &RawValue>(["contents", "tools"]);
     if let Some(Quick { members, first: Some(contents), second: tools }) = quick
@@ -40,8 +45,8 @@ pub(super) fn read(body: &Bytes) -> Result<ModelCall, ReadError> {
         return Ok(call);
     }
     let members = source.members()?;
-    match wrapped(&members) {
-        Some(inner) => read(&body.slice(source.span(inner.get()))),
+    match wrapped(&members).filter(|_| outer) {
+        Some(inner) => read_body(&body.slice(source.span(inner.get())), false),
         None => read_with(source, members, None, body),
     }
 }
@@ -51,15 +56,9 @@ fn wrapped<'a>(members: &Members<'a>) -> Option<&'a RawValue> {
     if members.find("contents").is_some() {
         return None;
     }
-    let inner = members
-        .find("generateContentRequest")
-        .or_else(|| members.find("generate_content_request"))?
-        .value;
-    // Wrapped once and no deeper.
-    let nested = inner.get().starts_with('{')
-        && !inner.get().contains("enerateContentRequest")
-        && !inner.get().contains("enerate_content_request");
-    nested.then_some(inner)
+    let camel = members.find("generateContentRequest");
+    let inner = camel.or_else(|| members.find("generate_content_request"))?.value;
+    inner.get().starts_with('{').then_some(inner)
 }
 
 type QuickParts<'a> = (Vec<QuickContent<'a>>, Option<&'a RawValue>);
@@ -122,16 +121,15 @@ pub(super) fn entries<'a>(
     tools: &'a RawValue,
 ) -> Result<Vec<Entry<'a>>, ReadError> {
     let mut entries = Vec::new();
-    for (item, value) in source.read::<Vec<&'a RawValue>>(tools)?.into_iter().enumerate() {
+    for (item, value) in list(source, tools)?.into_iter().enumerate() {
         let section = Section::open(source, value, format!("tools[{item}]"))?;
         for (name, value) in section.iter() {
             if name == "functionDeclarations" {
                 if value.get() == "null" {
                     continue;
                 }
-                let list = source.read::<Vec<&'a RawValue>>(value)?;
                 let kind = |value| Entry { item, kind: EntryKind::Function(value) };
-                entries.extend(list.into_iter().map(kind));
+                entries.extend(list(source, value)?.into_iter().map(kind));
             } else {
                 entries.push(Entry { item, kind: EntryKind::Hosted(name.into_owned(), value) });
             }

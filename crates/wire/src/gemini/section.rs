@@ -94,6 +94,15 @@ impl<'a> Section<'a> {
     }
 }
 
+/// The items of a list. Google also takes a lone item where a list is meant, and its own
+/// examples give one.
+pub(super) fn list<'a>(
+    source: Source<'a>,
+    value: &'a RawValue,
+) -> Result<Vec<&'a RawValue>, ReadError> {
+    if value.get().starts_with('{') { Ok(vec![value]) } else { source.read(value) }
+}
+
 /// An error within the object at `path`, told in the whole request.
 fn within(path: &str, error: ReadError) -> ReadError {
     match error {

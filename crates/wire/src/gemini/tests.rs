@@ -194,8 +194,8 @@ fn trap_22_a_call_without_a_result_is_answered_and_a_result_without_a_call_is_te
         dropped,
         [
             "messages[2].parts[1]: a result without its call goes as text",
-            "messages.calls[a]: a call without a result is answered for it",
-            "messages.calls[c]: a call without a result is answered for it",
+            "messages[1].parts[0]: a call without a result is answered for it",
+            "messages[3].parts[0]: a call without a result is answered for it",
         ]
     );
 }
@@ -309,6 +309,27 @@ fn a_stream_may_be_one_lone_error() {
     assert_eq!(frames[0].events, [error]);
     assert!(Gemini.is_stream(Some("application/json; charset=UTF-8")));
     assert!(!Gemini.is_stream(Some("text/html")));
+}
+
+#[test]
+fn a_lone_item_is_a_list_of_one() {
+    let body = r#"{"system_instruction":{"parts":{"text":"S"}},"contents":{"parts":{"text":"Hi"}},"tools":{"functionDeclarations":{"name":"f"}}}"#;
+    let call = read(body);
+    assert_eq!((call.messages.len(), call.tools[0].name.as_str()), (2, "f"));
+    assert_eq!(Gemini.write_call(&call, &Destination::new("m")).unwrap().body, body);
+    let mut hidden = call;
+    hidden.tools[0].hidden = true;
+    let written = Gemini.write_call(&hidden, &Destination::new("m")).unwrap().body;
+    assert!(value(&written).get("tools").is_none(), "{written:?}");
+}
+
+#[test]
+fn an_old_model_is_not_told_to_think() {
+    let body = r#"{"model":"m","max_tokens":9000,"messages":[{"role":"user","content":"Hi"}],"thinking":{"type":"enabled","budget_tokens":2000}}"#;
+    let call = AnthropicMessages.read_call(bytes(body)).unwrap();
+    let written = Gemini.write_call(&call, &Destination::new("gemini-2.0-flash")).unwrap();
+    assert_eq!(value(&written.body)["generationConfig"], json!({"maxOutputTokens": 9000}));
+    assert_eq!(written.dropped[0].path, "thinking");
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub(super) struct Conversation<'c> {
     turns: Vec<Turn<'c>>,
     /// Names of all calls so far, by id.
     names: HashMap<&'c str, &'c str>,
-    /// Calls of the last turn of the model; `None` once answered.
-    open: Vec<Option<&'c ToolUse>>,
+    /// Calls of the last turn of the model, and where they stand; `None` once answered.
+    open: Vec<Option<(&'c ToolUse, Place)>>,
     /// A signature that belongs to the call that follows it.
     pending: Option<&'c str>,
 }
@@ -131,6 +131,9 @@ impl<'c> Conversation<'c> {
                 dropped.push(Dropped { path, reason });
             }
             for (nth, part) in message.parts.iter().enumerate() {
+                if part.cache_control.is_some() {
+                    drop_mark(dropped);
+                }
                 match &part.body {
                     Body::Text(text) if text.is_empty() => {}
                     Body::Text(text) => self.system.push(text),
@@ -358,7 +361,7 @@ impl<'c> Conversation<'c> {
         let signature = own.or(pending).or((first && third).then_some(SKIP));
         turn.pieces.push(Piece { kind: Kind::Call(call, args), signature });
         self.names.insert(&call.id, &call.name);
-        self.open.push(Some(call));
+        self.open.push(Some((call, place)));
     }
 
     fn result(
@@ -385,8 +388,8 @@ impl<'c> Conversation<'c> {
             [text] => Cow::Borrowed(*text),
             texts => Cow::Owned(texts.concat()),
         };
-        let is_it = |call: Option<&ToolUse>| call.is_some_and(|call| call.id == result.id);
-        let Some(nth) = self.open.iter().position(|call| is_it(*call)) else {
+        let is_it = |open: Option<(&ToolUse, _)>| open.is_some_and(|(it, _)| it.id == result.id);
+        let Some(nth) = self.open.iter().position(|open| is_it(*open)) else {
             // Gemini refuses a response without its call.
             drop_at(dropped, place, "a result without its call goes as text");
             self.push(false, Kind::Text(content), dropped);
@@ -430,9 +433,8 @@ impl<'c> Conversation<'c> {
         }
         let Some(turn) = self.turns.last_mut() else { return };
         for (nth, call) in open.into_iter().enumerate() {
-            let Some(call) = call else { continue };
-            let path = format!("messages.calls[{}]", call.id);
-            dropped.push(Dropped { path, reason: "a call without a result is answered for it" });
+            let Some((call, place)) = call else { continue };
+            drop_at(dropped, place, "a call without a result is answered for it");
             let (id, name, content) = (&*call.id, &*call.name, Cow::Borrowed(NO_RESULT));
             let response = Response { id, name, content, is_error: true, media: Vec::new() };
             turn.responses.push((nth, response));
