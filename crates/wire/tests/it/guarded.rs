@@ -171,7 +171,8 @@ fn frames_written_anew_and_forwarded_ones_mix_in_any_way() {
             for at in &anew {
                 mixed[*at].raw = None;
             }
-            let out = write(dialect, same_dialect(), &mixed);
+            let array = text.starts_with('[');
+            let out = write(dialect, WriterOptions { array, ..same_dialect() }, &mixed);
             let (again, end) = read_answer(dialect, true, out.as_bytes(), 4096);
             let essence = |frames: &[Frame]| {
                 let events = frames.iter().flat_map(|frame| frame.events.clone());
