@@ -1,0 +1,183 @@
+// Every provider at once on one port: aimock, an independent fake, with the scenario's answers.
+// argv: port (0 for a free one). Prints {"url": …} when it listens.
+//
+// What aimock 1.43 does not have is added in front of it here, and only that: token counts for
+// Ollama and embeddings, one vector per input, Gemini's `v1` path, finish reason of calls and
+// `batchEmbedContents`, `count_tokens`, Claude on Vertex, and the AI SDK's gateway protocol.
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { Readable } from 'node:stream';
+import { LLMock } from '@copilotkit/aimock';
+import { gateway } from './gateway_protocol.mjs';
+import { scenario } from '../sdks/scenario.mjs';
+
+const { system, usage: counts, text, tools, structured, custom, embeddings, error, agent } = scenario;
+const usage = { prompt_tokens: counts.input, completion_tokens: counts.output };
+const arrived = new AsyncLocalStorage();
+
+const said = (message) => [message.content].flat().map((part) => part?.text ?? part ?? '').join('');
+const asks = (prompt) => (request) =>
+  request.messages?.some((message) => message.role === 'user' && said(message).includes(prompt));
+const results = (request) => request.messages.filter((m) => m.role === 'tool').map(said).join('\n');
+const refuse = (message) => ({
+  error: { message, type: 'invalid_request_error', code: 'fake_refused' }, status: 400,
+});
+
+/** The tool calls, once their results are back the answer; anything else is refused. */
+function turn({ calls, shown, answer }) {
+  return (request) => {
+    const told = results(request);
+    if (told === '') return { toolCalls: calls(request), usage };
+    const missing = shown.filter((result) => !told.includes(result));
+    if (missing.length > 0) return refuse(`results missing: ${missing.join(', ')} in: ${told}`);
+    return { content: answer, usage };
+  };
+}
+
+function weather(request) {
+  const names = (request.tools ?? []).map((tool) => tool.function.name);
+  const wanted = tools.offered.map((tool) => tool.name);
+  if (!wanted.every((name) => names.includes(name))) throw new Error(`tools offered: ${names}`);
+  return tools.calls.map(({ name, arguments: given }) => ({ name, arguments: JSON.stringify(given) }));
+}
+
+/** A free-form tool reaches other dialects as a function with one text argument. */
+function patch(request) {
+  const tool = request.tools?.find((tool) => tool.function.name === custom.name);
+  const [argument] = Object.keys(tool?.function.parameters?.properties ?? { input: 0 });
+  return [{ name: custom.name, arguments: JSON.stringify({ [argument]: custom.input }) }];
+}
+
+/** The agents' own shell, under the name each gives it. */
+function shell(request) {
+  const offered = (request.tools ?? []).map((tool) => tool.function);
+  const found = offered.find((tool) => /^(Bash|shell_command|exec_command|shell)$/.test(tool.name));
+  if (!found) throw new Error(`no shell among: ${offered.map((tool) => tool.name)}`);
+  const properties = found.parameters?.properties ?? {};
+  const command = properties.command?.type === 'array' ? ['bash', '-lc', agent.command] : agent.command;
+  const name = 'cmd' in properties ? 'cmd' : 'command';
+  const more = 'description' in properties ? { description: 'Runs the probe' } : {};
+  return [{ name: found.name, arguments: JSON.stringify({ [name]: command, ...more }) }];
+}
+
+/** Where a provider has no JSON schema of its own, it arrives as the one tool to be called. */
+function report(request) {
+  const raw = arrived.getStore() ?? '';
+  if (!raw.includes('"degrees"')) return refuse('the schema did not arrive');
+  const answer = JSON.stringify(structured.answer);
+  const [tool] = request.tools ?? [];
+  if (!tool) return { content: answer, usage };
+  if (results(request) !== '') return { content: 'done', usage };
+  return { toolCalls: [{ name: tool.function.name, arguments: answer }], usage };
+}
+
+/** A system prompt that got lost would else not be seen. */
+const briefly = (answer) => (request) =>
+  (arrived.getStore() ?? '').includes(system) ? answer(request) : refuse('the system prompt is lost');
+
+const mock = new LLMock({ port: Number(process.argv[2] ?? 0), chunkSize: 11, logLevel: 'silent' });
+const on = (prompt, response) => mock.addFixture({ match: { predicate: asks(prompt) }, response });
+on(text.prompt, briefly(() => ({ content: text.answer, usage })));
+on(tools.prompt, briefly(turn({
+  calls: weather, shown: Object.values(tools.results), answer: tools.answer,
+})));
+on(structured.prompt, report);
+on(custom.prompt, turn({ calls: patch, shown: [custom.result], answer: custom.answer }));
+on(agent.prompt, turn({ calls: shell, shown: [agent.shows], answer: agent.answer }));
+on(error.prompt, () => refuse(error.message));
+embeddings.inputs.forEach((input, n) => {
+  mock.addFixture({ match: { inputText: input }, response: { embedding: embeddings.vectors[n] } });
+});
+// What agents ask beside the turn: titles, summaries, whether a command is safe.
+mock.addFixture({ match: { predicate: (request) => request._endpointType !== 'embedding' }, response: { content: 'ok', usage } });
+
+await mock.start();
+const { server } = mock.serverInstance;
+const [handle] = server.listeners('request');
+server.removeAllListeners('request');
+server.on('request', async (request, response) => {
+  const pieces = [];
+  for await (const piece of request) pieces.push(piece);
+  await serve(request, Buffer.concat(pieces).toString(), response);
+});
+
+const json = (response, body) => {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+};
+/** Asks aimock itself. */
+const ask = async (path, body) =>
+  (await fetch(mock.url + path, { method: 'POST', body: JSON.stringify(body) })).json();
+
+async function serve(request, body, response) {
+  const path = new URL(request.url, mock.url).pathname;
+  if (path === '/v1/messages/count_tokens') return json(response, { input_tokens: counts.input });
+  if (path.startsWith('/v4/ai/')) return gateway(path, request.headers, JSON.parse(body), response, mock.url);
+  if (path.endsWith(':batchEmbedContents')) {
+    const each = JSON.parse(body).requests.map((one) => ask(path.replace('batchEmbed', 'embed').replace('/v1/', '/v1beta/').replace('Contents', 'Content'), one));
+    return json(response, { embeddings: (await Promise.all(each)).map((one) => one.embedding) });
+  }
+  if (Array.isArray(inputs(path, body)) && inputs(path, body).length > 1) {
+    return json(response, await embedEach(path, JSON.parse(body)));
+  }
+  let url = request.url.replace(/^\/v1\/models\/([^/]+:)/, '/v1beta/models/$1');
+  const claude = path.match(/\/publishers\/anthropic\/models\/([^/:]+):(rawPredict|streamRawPredict)$/);
+  if (claude) {
+    url = '/v1/messages';
+    body = JSON.stringify({ ...JSON.parse(body), model: claude[1] });
+  }
+  if (path.startsWith('/api/')) {
+    replace(response, [
+      ['"prompt_eval_count":0', `"prompt_eval_count":${counts.input}`],
+      ['"eval_count":0', `"eval_count":${counts.output}`],
+    ]);
+  }
+  // Gemini says STOP when it calls; the fake's own word for it is none of Gemini's.
+  if (url.includes('enerateContent')) replace(response, [['"FUNCTION_CALL"', '"STOP"']]);
+  const again = Object.assign(Readable.from([Buffer.from(body)]), {
+    method: request.method, url, headers: request.headers, rawHeaders: request.rawHeaders,
+    socket: request.socket, httpVersion: request.httpVersion,
+  });
+  arrived.run(body, () => handle(again, response));
+}
+
+/** aimock gives every input of one request the same vector. */
+function inputs(path, body) {
+  if (!/embed/.test(path) || body === '') return undefined;
+  const asked = JSON.parse(body);
+  return asked.input ?? asked.texts;
+}
+
+async function embedEach(path, asked) {
+  const name = asked.input ? 'input' : 'texts';
+  const one = (input) => ask(path, { ...asked, [name]: name === 'texts' ? [input] : input });
+  const all = await Promise.all(asked[name].map(one));
+  if (path.endsWith('/v2/embed')) {
+    const float = all.flatMap((answer) => answer.embeddings.float);
+    const billed = { billed_units: { input_tokens: embeddings.usage } };
+    return { ...all[0], texts: asked.texts, embeddings: { float }, meta: billed };
+  }
+  if (path.startsWith('/api/')) {
+    const vectors = all.map((answer) => answer.embedding ?? answer.embeddings[0]);
+    return { model: asked.model, embeddings: vectors, prompt_eval_count: embeddings.usage };
+  }
+  const data = all.map((answer, index) => ({ ...answer.data[0], index }));
+  for (const item of data) if (asked.encoding_format === 'base64') item.embedding = base64(item.embedding);
+  return { ...all[0], data, usage: { prompt_tokens: embeddings.usage, total_tokens: embeddings.usage } };
+}
+
+const base64 = (vector) => Buffer.from(Float32Array.from(vector).buffer).toString('base64');
+
+/** Replaces text in what is written, where aimock has a constant. */
+function replace(response, pairs) {
+  const edit = (piece) => pairs.reduce((text, [from, to]) => text.replace(from, to), String(piece));
+  const { write, end } = response;
+  response.write = (piece, ...rest) => write.call(response, edit(piece), ...rest);
+  response.end = (piece, ...rest) =>
+    typeof piece === 'string' || Buffer.isBuffer(piece)
+      ? end.call(response, edit(piece), ...rest)
+      : end.call(response, piece, ...rest);
+}
+
+console.log(JSON.stringify({ url: mock.url }));
+// It serves until the one that started it goes.
+process.stdin.resume().on('end', () => process.exit());
