@@ -1,5 +1,6 @@
 //! A scripted model provider, a test clock and conformance suites for the traits. For tests only.
 
+pub mod chaos;
 pub mod clock;
 pub mod counters;
 pub mod keys;

@@ -12,11 +12,15 @@
 )]
 
 mod audit;
+mod chaos;
 mod clients;
 mod completions;
 mod demo;
 mod gateway;
 mod guard;
 mod lifecycle;
+mod llama;
+mod matrix;
 mod process;
 mod tools;
+mod upstreams;

@@ -16,8 +16,13 @@ pub(crate) fn node() -> PathBuf {
 }
 
 /// The Python with the pinned packages.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     installed(clients().join(".venv/bin/python"))
+}
+
+/// The Python with `litellm`, which wants other versions of the vendors' packages.
+pub(crate) fn litellm() -> PathBuf {
+    installed(clients().join(".venv/litellm/bin/python"))
 }
 
 fn installed(path: PathBuf) -> PathBuf {
@@ -54,4 +59,11 @@ pub(crate) fn everything() -> String {
         node().canonicalize().unwrap().display(),
         installed(program).display()
     )
+}
+
+/// Shows a table, and leaves it in the target folder, where it can be looked at later.
+#[expect(clippy::print_stdout, reason = "it is to be read")]
+pub(crate) fn show(file: &str, table: &str) {
+    std::fs::write(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file), table).unwrap();
+    println!("{table}");
 }

@@ -1,8 +1,9 @@
 // Every provider at once on one port: aimock, an independent fake, with the scenario's answers.
 // argv: port (0 for a free one). Prints {"url": …} when it listens.
 //
-// What aimock 1.43 does not have is added in front of it here, and only that: token counts for
-// Ollama and embeddings, one vector per input, Gemini's `v1` path, finish reason of calls and
+// What aimock 1.43 has otherwise than the vendors, or not at all, is put right in front of it here,
+// and only that: token counts for Ollama and embeddings, one vector per input, the error bodies of
+// Bedrock, Cohere and Ollama, Gemini's finish reason of calls, its `v1` path and
 // `batchEmbedContents`, `count_tokens`, Claude on Vertex, and the AI SDK's gateway protocol.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
@@ -88,7 +89,8 @@ embeddings.inputs.forEach((input, n) => {
   mock.addFixture({ match: { inputText: input }, response: { embedding: embeddings.vectors[n] } });
 });
 // What agents ask beside the turn: titles, summaries, whether a command is safe.
-mock.addFixture({ match: { predicate: (request) => request._endpointType !== 'embedding' }, response: { content: 'ok', usage } });
+const other = (request) => request._endpointType !== 'embedding';
+mock.addFixture({ match: { predicate: other }, response: { content: 'ok', usage } });
 
 await mock.start();
 const { server } = mock.serverInstance;
@@ -104,35 +106,30 @@ const json = (response, body) => {
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body));
 };
-/** Asks aimock itself. */
-const ask = async (path, body) =>
-  (await fetch(mock.url + path, { method: 'POST', body: JSON.stringify(body) })).json();
+/** Asks aimock itself, past what is put right here. */
+const ask = async (path, body) => {
+  const headers = { 'x-past': 'yes' };
+  return (await fetch(mock.url + path, { method: 'POST', headers, body: JSON.stringify(body) })).json();
+};
 
 async function serve(request, body, response) {
   const path = new URL(request.url, mock.url).pathname;
   if (path === '/v1/messages/count_tokens') return json(response, { input_tokens: counts.input });
   if (path.startsWith('/v4/ai/')) return gateway(path, request.headers, JSON.parse(body), response, mock.url);
   if (path.endsWith(':batchEmbedContents')) {
-    const each = JSON.parse(body).requests.map((one) => ask(path.replace('batchEmbed', 'embed').replace('/v1/', '/v1beta/').replace('Contents', 'Content'), one));
-    return json(response, { embeddings: (await Promise.all(each)).map((one) => one.embedding) });
+    const single = path.replace('/v1/', '/v1beta/').replace('batchEmbedContents', 'embedContent');
+    const each = await Promise.all(JSON.parse(body).requests.map((one) => ask(single, one)));
+    return json(response, { embeddings: each.map((one) => one.embedding) });
   }
-  if (Array.isArray(inputs(path, body)) && inputs(path, body).length > 1) {
-    return json(response, await embedEach(path, JSON.parse(body)));
-  }
+  const past = request.headers['x-past'] === 'yes';
+  if (!past && /\/(embeddings|embed)$/.test(path)) return json(response, await embed(path, JSON.parse(body)));
   let url = request.url.replace(/^\/v1\/models\/([^/]+:)/, '/v1beta/models/$1');
   const claude = path.match(/\/publishers\/anthropic\/models\/([^/:]+):(rawPredict|streamRawPredict)$/);
   if (claude) {
     url = '/v1/messages';
     body = JSON.stringify({ ...JSON.parse(body), model: claude[1] });
   }
-  if (path.startsWith('/api/')) {
-    replace(response, [
-      ['"prompt_eval_count":0', `"prompt_eval_count":${counts.input}`],
-      ['"eval_count":0', `"eval_count":${counts.output}`],
-    ]);
-  }
-  // Gemini says STOP when it calls; the fake's own word for it is none of Gemini's.
-  if (url.includes('enerateContent')) replace(response, [['"FUNCTION_CALL"', '"STOP"']]);
+  correct(path, response);
   const again = Object.assign(Readable.from([Buffer.from(body)]), {
     method: request.method, url, headers: request.headers, rawHeaders: request.rawHeaders,
     socket: request.socket, httpVersion: request.httpVersion,
@@ -140,42 +137,53 @@ async function serve(request, body, response) {
   arrived.run(body, () => handle(again, response));
 }
 
-/** aimock gives every input of one request the same vector. */
-function inputs(path, body) {
-  if (!/embed/.test(path) || body === '') return undefined;
-  const asked = JSON.parse(body);
-  return asked.input ?? asked.texts;
-}
-
-async function embedEach(path, asked) {
-  const name = asked.input ? 'input' : 'texts';
-  const one = (input) => ask(path, { ...asked, [name]: name === 'texts' ? [input] : input });
-  const all = await Promise.all(asked[name].map(one));
+/** Embeddings in the wire of the path; aimock itself gives all inputs of a request one vector. */
+async function embed(path, asked) {
+  const texts = [asked.input ?? asked.texts].flat();
+  const name = asked.texts ? 'texts' : 'input';
+  const one = (text) => ask(path, { ...asked, encoding_format: 'float', [name]: asked.texts ? [text] : text });
+  const all = await Promise.all(texts.map(one));
   if (path.endsWith('/v2/embed')) {
     const float = all.flatMap((answer) => answer.embeddings.float);
-    const billed = { billed_units: { input_tokens: embeddings.usage } };
-    return { ...all[0], texts: asked.texts, embeddings: { float }, meta: billed };
+    return { ...all[0], texts, embeddings: { float }, meta: { billed_units: { input_tokens: embeddings.usage } } };
   }
   if (path.startsWith('/api/')) {
-    const vectors = all.map((answer) => answer.embedding ?? answer.embeddings[0]);
+    const vectors = all.map((answer) => answer.embedding);
     return { model: asked.model, embeddings: vectors, prompt_eval_count: embeddings.usage };
   }
-  const data = all.map((answer, index) => ({ ...answer.data[0], index }));
-  for (const item of data) if (asked.encoding_format === 'base64') item.embedding = base64(item.embedding);
+  const encoded = asked.encoding_format === 'base64' ? base64 : (vector) => vector;
+  const data = all.map(({ data: [item] }, index) => ({ ...item, index, embedding: encoded(item.embedding) }));
   return { ...all[0], data, usage: { prompt_tokens: embeddings.usage, total_tokens: embeddings.usage } };
 }
 
 const base64 = (vector) => Buffer.from(Float32Array.from(vector).buffer).toString('base64');
 
-/** Replaces text in what is written, where aimock has a constant. */
-function replace(response, pairs) {
-  const edit = (piece) => pairs.reduce((text, [from, to]) => text.replace(from, to), String(piece));
-  const { write, end } = response;
+const ERRORS = [
+  ['/model/', (message) => ({ message })],
+  ['/v2/', (message) => ({ message })],
+  ['/api/', (message) => ({ error: message })],
+];
+
+/** Edits what aimock writes where it is none of the vendor's; frames in binary are left alone. */
+function correct(path, response) {
+  const [, failure] = ERRORS.find(([start]) => path.startsWith(start)) ?? [];
+  const edit = (piece) => {
+    if (typeof piece !== 'string') return piece;
+    if (failure && response.statusCode >= 400) return JSON.stringify(failure(JSON.parse(piece).error.message));
+    if (path.startsWith('/api/')) {
+      return piece.replace('"prompt_eval_count":0', `"prompt_eval_count":${counts.input}`)
+        .replace('"eval_count":0', `"eval_count":${counts.output}`);
+    }
+    // Gemini says STOP when it calls.
+    return path.includes('enerateContent') ? piece.replace('"FUNCTION_CALL"', '"STOP"') : piece;
+  };
+  const { write, writeHead, end } = response;
+  response.writeHead = (status, headers) => {
+    const kind = path.startsWith('/model/') && status >= 400 ? { 'x-amzn-errortype': 'ValidationException' } : {};
+    return writeHead.call(response, status, { ...headers, ...kind });
+  };
   response.write = (piece, ...rest) => write.call(response, edit(piece), ...rest);
-  response.end = (piece, ...rest) =>
-    typeof piece === 'string' || Buffer.isBuffer(piece)
-      ? end.call(response, edit(piece), ...rest)
-      : end.call(response, piece, ...rest);
+  response.end = (piece, ...rest) => end.call(response, edit(piece), ...rest);
 }
 
 console.log(JSON.stringify({ url: mock.url }));

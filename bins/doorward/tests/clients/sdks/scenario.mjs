@@ -6,11 +6,18 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
 export const scenario = JSON.parse(readFileSync(new URL('scenario.json', import.meta.url)));
-export const { BASE, KEY, MODEL, EMBED } = process.env;
+export const { BASE, KEY } = process.env;
+export let { MODEL, EMBED } = process.env;
 export const { equal, deepEqual, ok } = assert;
 
-const skipped = new Set((process.env.SKIP ?? '').split(','));
 const PATIENCE = 30_000;
+let skipped = new Set((process.env.SKIP ?? '').split(','));
+let upstream;
+
+/** Asks another upstream from here on. */
+export function turnTo({ name, model, skip }) {
+  [upstream, MODEL, EMBED, skipped] = [name, model, model, new Set(skip)];
+}
 
 /** Runs one check and tells how it went; a failure is an exit code at the end. */
 export async function check(name, act) {
@@ -26,7 +33,7 @@ export async function check(name, act) {
     told = error.stack ?? String(error);
     process.exitCode = 1;
   }
-  console.log(JSON.stringify({ check: name, ok: told === undefined, ms: Date.now() - began, told }));
+  console.log(JSON.stringify({ upstream, check: name, ok: told === undefined, ms: Date.now() - began, told }));
 }
 
 /** Token counts as the provider gave them. */

@@ -11,15 +11,22 @@ import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
-BASE, KEY, MODEL = (os.environ[name] for name in ("BASE", "KEY", "MODEL"))
-EMBED = os.environ.get("EMBED", "")
+BASE, KEY = os.environ["BASE"], os.environ["KEY"]
+MODEL, EMBED = os.environ.get("MODEL", ""), os.environ.get("EMBED", "")
 PLAIN = json.loads(Path(__file__).with_name("scenario.json").read_text())
 SKIPPED = set(os.environ.get("SKIP", "").split(","))
 SCENARIO = json.loads(
     Path(__file__).with_name("scenario.json").read_text(),
     object_hook=lambda fields: SimpleNamespace(**fields),
 )
+UPSTREAM = None
 failed = False
+
+
+def turn_to(name, model, skip):
+    """Asks another upstream from here on."""
+    global UPSTREAM, MODEL, EMBED, SKIPPED
+    UPSTREAM, MODEL, EMBED, SKIPPED = name, model, model, set(skip)
 
 
 def check(name):
@@ -36,7 +43,8 @@ def check(name):
             told = traceback.format_exc(limit=4)
             failed = True
         ms = round((time.monotonic() - began) * 1000)
-        print(json.dumps({"check": name, "ok": told is None, "ms": ms, "told": told}), flush=True)
+        line = {"upstream": UPSTREAM, "check": name, "ok": told is None, "ms": ms, "told": told}
+        print(json.dumps(line), flush=True)
 
     return run
 

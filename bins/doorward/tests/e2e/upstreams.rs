@@ -1,0 +1,119 @@
+//! The fakes as upstreams: a provider's type, what stands for it in the configuration, and what it
+//! cannot do. All words of the configuration that are a provider's own are here.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::process::{clients, node, python};
+
+/// The model that is asked for, and the one for embeddings; the fakes take any name.
+const MODEL: &str = "scripted-1";
+
+/// A provider over a fake.
+pub(crate) struct Upstream {
+    /// Its name in the configuration, and in the table.
+    pub(crate) name: &'static str,
+    provider: &'static str,
+    /// The base URL's part after the fake's own.
+    path: &'static str,
+    /// Further lines of its section.
+    more: &'static str,
+    /// The model's name where the provider has rules about it.
+    model: &'static str,
+}
+
+const KEY: &str = "api_key = { env = \"UPSTREAM_KEY\" }\n";
+const AWS: &str = "region = \"eu-central-1\"\n\
+     credentials = { access_key_id = { env = \"UPSTREAM_ID\" }, secret_access_key = { env = \"UPSTREAM_KEY\" } }\n";
+const GOOGLE: &str =
+    "project = \"scripted\"\nlocation = \"europe-west4\"\napi_key = { env = \"UPSTREAM_KEY\" }\n";
+
+/// Every provider's type that the fake speaks for.
+pub(crate) const UPSTREAMS: &[Upstream] = &[
+    Upstream { name: "openai", provider: "openai", path: "/v1", more: KEY, model: MODEL },
+    Upstream { name: "chat", provider: "openai-compatible", path: "/v1", more: KEY, model: MODEL },
+    Upstream { name: "anthropic", provider: "anthropic", path: "", more: KEY, model: MODEL },
+    Upstream { name: "gemini", provider: "gemini", path: "", more: KEY, model: MODEL },
+    Upstream { name: "bedrock", provider: "bedrock", path: "", more: AWS, model: MODEL },
+    Upstream { name: "cohere", provider: "cohere", path: "", more: KEY, model: MODEL },
+    Upstream { name: "ollama", provider: "ollama", path: "", more: "", model: MODEL },
+    Upstream { name: "azure", provider: "azure", path: "/openai", more: KEY, model: MODEL },
+    Upstream {
+        name: "vertex",
+        provider: "vertex",
+        path: "",
+        more: GOOGLE,
+        model: "gemini-scripted",
+    },
+];
+
+impl Upstream {
+    /// Its section, with an alias `via-{name}`: some clients write no slash into a model's name.
+    pub(crate) fn section(&self, url: &str) -> String {
+        let Self { name, provider, path, more, model } = self;
+        format!(
+            "[[upstream]]\nname = \"{name}\"\nprovider = \"{provider}\"\nbase_url = \"{url}{path}\"\n\
+             models = [\"{model}\"]\n{more}\n[[alias]]\nname = \"via-{name}\"\ntargets = [\"{name}/{model}\"]\n\n"
+        )
+    }
+
+    /// The name a client asks for.
+    pub(crate) fn asked(&self, slash: bool) -> String {
+        if slash { format!("{}/{}", self.name, self.model) } else { format!("via-{}", self.name) }
+    }
+}
+
+/// The environment that the sections speak of.
+pub(crate) const ENVIRONMENT: &[(&str, &str)] =
+    &[("UPSTREAM_ID", "AKIASCRIPTED"), ("UPSTREAM_KEY", "upstream-secret")];
+
+/// A fake that runs beside the test and ends with it.
+pub(crate) struct Fake {
+    process: Child,
+    pub(crate) url: String,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Fake {
+    /// Every provider at once.
+    pub(crate) fn providers() -> Self {
+        let mut command = Command::new(node());
+        command.arg(clients().join("fakes/providers.mjs")).arg("0");
+        Self::start(command)
+    }
+
+    /// A real llama.cpp server, with a model that is written into the folder.
+    pub(crate) fn llama(folder: &std::path::Path) -> Self {
+        let mut command = Command::new(python());
+        command.arg(clients().join("tiny_llama.py")).arg("0").arg(folder);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Self {
+        // It ends when its input does, so also when the test is killed.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let Ok(told) = serde_json::from_str::<Value>(&line) else {
+            let output = process.wait_with_output().unwrap();
+            panic!("{command:?} did not start: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let mut told_later = process.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut told_later, &mut std::io::sink()));
+        Self { process, url: told["url"].as_str().unwrap().to_owned() }
+    }
+}
+
+/// Sections over one fake, each with its alias.
+pub(crate) fn sections<'u>(upstreams: impl IntoIterator<Item = &'u Upstream>, url: &str) -> String {
+    upstreams.into_iter().map(|upstream| upstream.section(url)).collect()
+}
