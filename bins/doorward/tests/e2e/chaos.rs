@@ -21,8 +21,7 @@ const MOST: u64 = 16;
 const SLACK: u64 = 16;
 
 /// The configuration's words for how long an upstream may be silent.
-const PATIENCE: &str =
-    "timeouts = { first_token = \"1500ms\", idle = \"1500ms\", total = \"2500ms\" }\n";
+const PATIENCE: &str = "timeouts = { first_token = \"2s\", idle = \"2s\", total = \"5s\" }\n";
 
 /// Each way under its own upstream, so that one's health does not hide another's.
 fn sections(chaos: &Chaos, good: &Chaos) -> String {

@@ -19,9 +19,8 @@ fn schema() -> Value {
 }
 
 /// The same question on each wire, with a schema if asked for.
-fn asks(form: bool) -> [(&'static str, Value); 3] {
+fn asks(model: &str, form: bool) -> [(&'static str, Value); 3] {
     let user = json!([{ "role": "user", "content": "Left or right?" }]);
-    let model = "llama/tiny";
     let mut chat = json!({ "model": model, "max_tokens": 120, "messages": user });
     let mut responses = json!({ "model": model, "max_output_tokens": 120, "input": user });
     let mut messages = json!({ "model": model, "max_tokens": 120, "messages": user });
@@ -79,40 +78,51 @@ async fn streamed(gateway: &Gateway, key: &str, path: &str, mut ask: Value) -> (
 async fn a_real_server_speaks_through_three_dialects() {
     let folder = tempfile::tempdir().unwrap();
     let llama = Fake::llama(folder.path());
-    let site = Site::new(&format!(
-        "[[upstream]]\nname = \"llama\"\nprovider = \"openai-compatible\"\nbase_url = \"{}/v1\"\n",
-        llama.url
-    ));
+    let site = Site::new(&sections(&llama.url));
     let key = site.key(&["--name", "ci"]);
     let gateway = site.start();
     let bearer = format!("Bearer {key}");
     let (_, models) = gateway.get("/v1/models", &[("authorization", &bearer)]).await;
     assert!(models.contains("llama/tiny"), "it is asked for its models: {models}");
-
-    for (path, ask) in asks(false) {
-        // What random weights say may be empty once, but not always.
-        let mut said = String::new();
-        for _ in 0..5 {
-            let (status, answer) = gateway.post(path, &key, &ask).await;
-            let (text, tokens) = read(path, &answer);
-            assert!(status == 200 && tokens > 10, "{path}: {answer}");
-            said += &text;
+    for model in ["llama/tiny", "native/tiny"] {
+        for (path, ask) in asks(model, false) {
+            speaks(&gateway, &key, path, &ask).await;
         }
-        assert!(!said.is_empty(), "{path}");
-        let (deltas, text) = streamed(&gateway, &key, path, ask).await;
-        let end = match path {
-            "/v1/chat/completions" => "data: [DONE]",
-            "/v1/responses" => "response.completed",
-            _ => "message_stop",
-        };
-        assert!(text.contains(end), "{path}: {text}");
-        assert!(deltas > 0 || text.contains("end_turn"), "{path}: {text}");
+        for (path, ask) in asks(model, true) {
+            let (status, answer) = gateway.post(path, &key, &ask).await;
+            let (text, _) = read(path, &answer);
+            let form: Value = serde_json::from_str(&text)
+                .unwrap_or_else(|_| panic!("{model} {path} {status}: {answer}"));
+            assert!(form["sure"].is_boolean() && form["side"].is_string(), "{path}: {form}");
+        }
     }
-    for (path, ask) in asks(true) {
-        let (status, answer) = gateway.post(path, &key, &ask).await;
-        let (text, _) = read(path, &answer);
-        let form: Value =
-            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path} {status}: {answer}"));
-        assert!(form["sure"].is_boolean() && form["side"].is_string(), "{path}: {form}");
+}
+
+/// One upstream that is spoken to in Chat Completions alone, and one in each of its dialects.
+fn sections(url: &str) -> String {
+    format!(
+        "[[upstream]]\nname = \"llama\"\nprovider = \"openai-compatible\"\nbase_url = \"{url}/v1\"\n\n\
+         [[upstream]]\nname = \"native\"\nprovider = \"llamacpp\"\nbase_url = \"{url}\"\n\
+         dialects = [\"openai-chat\", \"openai-responses\", \"anthropic-messages\"]\n"
+    )
+}
+
+async fn speaks(gateway: &Gateway, key: &str, path: &str, ask: &Value) {
+    // What random weights say may be empty once, but not always.
+    let mut said = String::new();
+    for _ in 0..5 {
+        let (status, answer) = gateway.post(path, key, ask).await;
+        let (text, tokens) = read(path, &answer);
+        assert!(status == 200 && tokens > 10, "{path}: {answer}");
+        said += &text;
     }
+    assert!(!said.is_empty(), "{path}");
+    let (deltas, text) = streamed(gateway, key, path, ask.clone()).await;
+    let end = match path {
+        "/v1/chat/completions" => "data: [DONE]",
+        "/v1/responses" => "response.completed",
+        _ => "message_stop",
+    };
+    assert!(text.contains(end), "{path}: {text}");
+    assert!(deltas > 0 || text.contains("end_turn"), "{path}: {text}");
 }

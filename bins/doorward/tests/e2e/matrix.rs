@@ -82,8 +82,6 @@ const NO_CUSTOM: &str = "the fake has no free-form tools on its Responses wire";
 
 const IMPOSSIBLE: &[Impossible] = &[
     impossible("", "anthropic", "embeddings", "Anthropic has no embeddings"),
-    impossible("", "bedrock", "embeddings", "the fake has no embedding models on Bedrock"),
-    impossible("", "vertex", "embeddings", "the fake has no `predict` on Vertex"),
     impossible("openai responses", "openai", "custom", NO_CUSTOM),
     impossible("openai responses", "azure", "custom", NO_CUSTOM),
 ];
@@ -215,7 +213,9 @@ fn judge(file: &str, columns: &[&str], all: &[Told], left_out: &str) {
 #[ignore = "needs the clients that scripts/test installs"]
 fn each_client_passes_with_no_gateway_between() {
     let fake = Fake::providers();
-    let column = json!({ "name": "the fake", "model": "scripted-1", "skip": ["custom"] });
+    let column = json!({
+        "name": "the fake", "model": "scripted-1", "embed": "scripted-1", "skip": ["custom"],
+    });
     let all = run_all(&|client| run(client, &fake.url, "key", std::slice::from_ref(&column)));
     let left_out = format!("left out:\n  openai responses: custom: {NO_CUSTOM}\n");
     judge("clients-alone.txt", &["the fake"], &all, &left_out);
@@ -236,8 +236,9 @@ fn every_client_reads_every_provider() {
         let columns: Vec<Value> = upstreams
             .iter()
             .map(|upstream| {
-                let skip = skipped(client, upstream.name);
-                json!({ "name": upstream.name, "model": upstream.asked(client.slash), "skip": skip })
+                let (name, skip) = (upstream.name, skipped(client, upstream.name));
+                let [model, embed] = upstream.asked(client.slash);
+                json!({ "name": name, "model": model, "embed": embed, "skip": skip })
             })
             .collect();
         run(client, &gateway.data, &key, &columns)

@@ -8,9 +8,6 @@ use serde_json::Value;
 
 use crate::process::{clients, node, python};
 
-/// The model that is asked for, and the one for embeddings; the fakes take any name.
-const MODEL: &str = "scripted-1";
-
 /// A provider over a fake.
 pub(crate) struct Upstream {
     /// Its name in the configuration, and in the table.
@@ -20,48 +17,69 @@ pub(crate) struct Upstream {
     path: &'static str,
     /// Further lines of its section.
     more: &'static str,
-    /// The model's name where the provider has rules about it.
-    model: &'static str,
+    /// The models that are asked for: for text, for embeddings. The fake takes any name, but the
+    /// provider's descriptor may choose a wire by it.
+    models: [&'static str; 2],
 }
 
+const PLAIN: [&str; 2] = ["scripted-1", "scripted-embed"];
 const KEY: &str = "api_key = { env = \"UPSTREAM_KEY\" }\n";
+/// The native wire, which is not the preferred one.
+const NATIVE: &str = "dialects = [\"ollama-chat\"]\n";
+const VERSION: &str = "api_version = \"2024-10-21\"\napi_key = { env = \"UPSTREAM_KEY\" }\n";
 const AWS: &str = "region = \"eu-central-1\"\n\
      credentials = { access_key_id = { env = \"UPSTREAM_ID\" }, secret_access_key = { env = \"UPSTREAM_KEY\" } }\n";
+/// An access token is a key like another.
 const GOOGLE: &str =
     "project = \"scripted\"\nlocation = \"europe-west4\"\napi_key = { env = \"UPSTREAM_KEY\" }\n";
 
-/// Every provider's type that the fake speaks for.
+const fn upstream(
+    name: &'static str,
+    provider: &'static str,
+    path: &'static str,
+    more: &'static str,
+    models: [&'static str; 2],
+) -> Upstream {
+    Upstream { name, provider, path, more, models }
+}
+
+/// Every provider's type that the fake speaks for, and every wire of those that have several.
 pub(crate) const UPSTREAMS: &[Upstream] = &[
-    Upstream { name: "openai", provider: "openai", path: "/v1", more: KEY, model: MODEL },
-    Upstream { name: "chat", provider: "openai-compatible", path: "/v1", more: KEY, model: MODEL },
-    Upstream { name: "anthropic", provider: "anthropic", path: "", more: KEY, model: MODEL },
-    Upstream { name: "gemini", provider: "gemini", path: "", more: KEY, model: MODEL },
-    Upstream { name: "bedrock", provider: "bedrock", path: "", more: AWS, model: MODEL },
-    Upstream { name: "cohere", provider: "cohere", path: "", more: KEY, model: MODEL },
-    Upstream { name: "ollama", provider: "ollama", path: "", more: "", model: MODEL },
-    Upstream { name: "azure", provider: "azure", path: "/openai", more: KEY, model: MODEL },
-    Upstream {
-        name: "vertex",
-        provider: "vertex",
-        path: "",
-        more: GOOGLE,
-        model: "gemini-scripted",
-    },
+    upstream("openai", "openai", "/v1", KEY, PLAIN),
+    upstream("chat", "openai-compatible", "/v1", KEY, PLAIN),
+    upstream("anthropic", "anthropic", "", KEY, PLAIN),
+    upstream("gemini", "gemini", "", KEY, PLAIN),
+    upstream("bedrock", "bedrock", "", AWS, ["scripted-1", "amazon.titan-embed-scripted"]),
+    upstream("invoke", "bedrock", "", AWS, ["anthropic.claude-scripted", "amazon.titan-embed-x"]),
+    upstream("cohere", "cohere", "", KEY, PLAIN),
+    upstream("ollama", "ollama", "", NATIVE, PLAIN),
+    upstream("azure", "azure", "", KEY, PLAIN),
+    upstream("deployed", "azure-deployments", "", VERSION, PLAIN),
+    upstream("vertex", "vertex", "", GOOGLE, PLAIN),
+    upstream("v-claude", "vertex", "", GOOGLE, ["claude-scripted", "scripted-embed"]),
 ];
 
 impl Upstream {
-    /// Its section, with an alias `via-{name}`: some clients write no slash into a model's name.
+    /// Its section, with aliases `via-{name}` and `embed-{name}`: some clients write no slash into
+    /// a model's name.
     pub(crate) fn section(&self, url: &str) -> String {
-        let Self { name, provider, path, more, model } = self;
+        let Self { name, provider, path, more, models: [model, embed] } = self;
         format!(
             "[[upstream]]\nname = \"{name}\"\nprovider = \"{provider}\"\nbase_url = \"{url}{path}\"\n\
-             models = [\"{model}\"]\n{more}\n[[alias]]\nname = \"via-{name}\"\ntargets = [\"{name}/{model}\"]\n\n"
+             models = [\"{model}\", \"{embed}\"]\n{more}\n\
+             [[alias]]\nname = \"via-{name}\"\ntargets = [\"{name}/{model}\"]\n\n\
+             [[alias]]\nname = \"embed-{name}\"\ntargets = [\"{name}/{embed}\"]\n\n"
         )
     }
 
-    /// The name a client asks for.
-    pub(crate) fn asked(&self, slash: bool) -> String {
-        if slash { format!("{}/{}", self.name, self.model) } else { format!("via-{}", self.name) }
+    /// What a client asks for: for text, for embeddings.
+    pub(crate) fn asked(&self, slash: bool) -> [String; 2] {
+        let Self { name, models: [model, embed], .. } = self;
+        if slash {
+            [format!("{name}/{model}"), format!("{name}/{embed}")]
+        } else {
+            [format!("via-{name}"), format!("embed-{name}")]
+        }
     }
 }
 

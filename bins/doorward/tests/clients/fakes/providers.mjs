@@ -4,10 +4,12 @@
 // What aimock 1.43 has otherwise than the vendors, or not at all, is put right in front of it here,
 // and only that: token counts for Ollama and embeddings, one vector per input, the error bodies of
 // Bedrock, Cohere and Ollama, Gemini's finish reason of calls, its `v1` path and
-// `batchEmbedContents`, `count_tokens`, Claude on Vertex, and the AI SDK's gateway protocol.
+// `batchEmbedContents`, counting of tokens, embeddings on Bedrock (Titan) and Vertex, Claude's
+// streams on Bedrock, Claude on Vertex, and the AI SDK's gateway protocol.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import { LLMock } from '@copilotkit/aimock';
+import { invokeStream } from './bedrock_invoke.mjs';
 import { gateway } from './gateway_protocol.mjs';
 import { scenario } from '../sdks/scenario.mjs';
 
@@ -114,13 +116,11 @@ const ask = async (path, body) => {
 
 async function serve(request, body, response) {
   const path = new URL(request.url, mock.url).pathname;
-  if (path === '/v1/messages/count_tokens') return json(response, { input_tokens: counts.input });
+  const beside = BESIDE.find(([, pattern]) => pattern.test(decodeURIComponent(path)));
+  if (beside) return json(response, beside[2](JSON.parse(body)));
   if (path.startsWith('/v4/ai/')) return gateway(path, request.headers, JSON.parse(body), response, mock.url);
-  if (path.endsWith(':batchEmbedContents')) {
-    const single = path.replace('/v1/', '/v1beta/').replace('batchEmbedContents', 'embedContent');
-    const each = await Promise.all(JSON.parse(body).requests.map((one) => ask(single, one)));
-    return json(response, { embeddings: each.map((one) => one.embedding) });
-  }
+  const invoked = decodeURIComponent(path).match(/^\/model\/([^/]+)\/invoke-with-response-stream$/);
+  if (invoked) return invokeStream(invoked[1], body, response, mock.url);
   const past = request.headers['x-past'] === 'yes';
   if (!past && /\/(embeddings|embed)$/.test(path)) return json(response, await embed(path, JSON.parse(body)));
   let url = request.url.replace(/^\/v1\/models\/([^/]+:)/, '/v1beta/models/$1');
@@ -136,6 +136,27 @@ async function serve(request, body, response) {
   });
   arrived.run(body, () => handle(again, response));
 }
+
+const vector = (text) => embeddings.vectors[embeddings.inputs.indexOf(text)];
+
+/** What aimock does not serve at all. */
+const BESIDE = [
+  ['Anthropic', /^\/v1\/messages\/count_tokens$/, () => ({ input_tokens: counts.input })],
+  ['Claude on Vertex', /\/models\/count-tokens:rawPredict$/, () => ({ input_tokens: counts.input })],
+  ['Gemini', /:countTokens$/, () => ({ totalTokens: counts.input })],
+  ['Bedrock', /\/count-tokens$/, () => ({ inputTokens: counts.input })],
+  ['Gemini', /:batchEmbedContents$/, ({ requests }) => ({
+    embeddings: requests.map(({ content }) => ({ values: vector(content.parts[0].text) })),
+  })],
+  ['Vertex', /:predict$/, ({ instances }) => ({
+    predictions: instances.map(({ content }) => ({
+      embeddings: { values: vector(content), statistics: { token_count: 3, truncated: false } },
+    })),
+  })],
+  ['Bedrock', /^\/model\/amazon\.titan-embed[^/]*\/invoke$/, ({ inputText }) => ({
+    embedding: vector(inputText), inputTextTokenCount: 3,
+  })],
+];
 
 /** Embeddings in the wire of the path; aimock itself gives all inputs of a request one vector. */
 async function embed(path, asked) {

@@ -9,7 +9,7 @@ const { prompt, answer } = scenario.agent;
 
 await check('agent', async () => {
   const home = mkdtempSync(join(tmpdir(), 'claude-code-'));
-  const out = await run('node_modules/@anthropic-ai/claude-code-linux-x64/claude', [
+  const out = await run(`node_modules/@anthropic-ai/claude-code-${process.platform}-${process.arch}/claude`, [
     '-p', prompt, '--model', MODEL, '--output-format', 'json', '--allowedTools', 'Bash', '--max-turns', '4',
   ], {
     cwd: home,

@@ -1,5 +1,5 @@
 // Runs a client program once for each upstream, with its packages loaded only once.
-// argv: program, its arguments. Environment: COLUMNS, JSON: [{ "name", "model", "skip" }].
+// argv: program, its arguments. Environment: COLUMNS, JSON: [{ "name", "model", "embed", "skip" }].
 import { turnTo } from './scenario.mjs';
 
 const [program, ...rest] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 """Runs a client program once for each upstream, with its packages loaded only once.
 
-argv: program, its arguments. Environment: COLUMNS, JSON: [{"name", "model", "skip"}].
+argv: program, its arguments. Environment: COLUMNS, JSON: [{"name", "model", "embed", "skip"}].
 """
 import json
 import os

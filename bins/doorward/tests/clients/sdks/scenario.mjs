@@ -15,8 +15,8 @@ let skipped = new Set((process.env.SKIP ?? '').split(','));
 let upstream;
 
 /** Asks another upstream from here on. */
-export function turnTo({ name, model, skip }) {
-  [upstream, MODEL, EMBED, skipped] = [name, model, model, new Set(skip)];
+export function turnTo({ name, model, embed, skip }) {
+  [upstream, MODEL, EMBED, skipped] = [name, model, embed, new Set(skip)];
 }
 
 /** Runs one check and tells how it went; a failure is an exit code at the end. */

@@ -23,10 +23,10 @@ UPSTREAM = None
 failed = False
 
 
-def turn_to(name, model, skip):
+def turn_to(name, model, embed, skip):
     """Asks another upstream from here on."""
     global UPSTREAM, MODEL, EMBED, SKIPPED
-    UPSTREAM, MODEL, EMBED, SKIPPED = name, model, model, set(skip)
+    UPSTREAM, MODEL, EMBED, SKIPPED = name, model, embed, set(skip)
 
 
 def check(name):
