@@ -1,5 +1,7 @@
 //! The suites, run against what the rooms keep in memory.
 
+mod chaos;
+
 use std::sync::Arc;
 
 use doorward_audit::{Options, Recorder};
