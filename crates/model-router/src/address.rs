@@ -73,10 +73,7 @@ pub(crate) fn under(base: &str, path: &str) -> String {
 
 /// `base` without a version that the paths begin with (`…/v1` and `/v1/messages`): vendors' tools
 /// disagree about whose part the `/v1` is.
-pub(crate) fn unversioned<'b>(
-    base: &'b str,
-    paths: impl Iterator<Item = impl AsRef<str>>,
-) -> &'b str {
+pub(crate) fn unversioned(base: &str, paths: impl Iterator<Item = impl AsRef<str>>) -> &str {
     let base = base.trim_end_matches('/');
     let mut shortest = base;
     for path in paths {

@@ -102,7 +102,10 @@ pub(crate) async fn open(
         error.retry_after = wait.or(error.retry_after);
         return Err(refused(error));
     }
-    let streaming = wanted_stream && dialect.is_stream(content_type(&inbound.head.headers));
+    let kind = content_type(&inbound.head.headers);
+    let packed = quirks.aws_event_stream
+        && kind.is_some_and(|kind| kind.starts_with("application/vnd.amazon.eventstream"));
+    let streaming = wanted_stream && (packed || dialect.is_stream(kind));
     let headers = relayed(&inbound.head.headers);
     let mut frames = Frames {
         body: inbound.body,

@@ -72,6 +72,8 @@ pub(crate) struct Spoken {
     pub(crate) stream_path: Option<String>,
     /// The path where prompts are counted.
     pub(crate) count: Option<String>,
+    /// The form of counts, where it is not the dialect's own.
+    pub(crate) count_form: Option<String>,
     /// What counting does otherwise; the dialect's own quirks where nothing is said.
     pub(crate) count_quirks: Option<Quirks>,
     /// The only models it is spoken for; empty: all.

@@ -7,13 +7,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use doorward_core::{DialectId, Pattern};
-use doorward_wire::{Dialect, Embeddings, Quirks};
+use doorward_wire::{Counting, Dialect, Embeddings, Quirks};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::address::{self, Address};
 use crate::provider::{EmbedsAt, ListedAt, RelayedUnder, Spoken, covers};
 use crate::transport::{Timeouts, Transport};
-use crate::{Auth, Patience, Provider, embed};
+use crate::{Auth, Patience, Provider, count, embed};
 
 pub use options::UpstreamOptions;
 
@@ -33,6 +33,7 @@ pub struct Upstream {
     pub(crate) deployments: BTreeMap<String, String>,
     pub(crate) stream_usage: bool,
     pub(crate) labels: BTreeMap<String, String>,
+    #[cfg(feature = "bedrock")]
     pub(crate) region: Option<String>,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) transport: Option<Arc<dyn Transport>>,
@@ -46,7 +47,8 @@ pub(crate) struct Endpoint {
     pub(crate) dialect: &'static dyn Dialect,
     whole: Address,
     stream: Option<Address>,
-    pub(crate) count: Option<Address>,
+    /// Where prompts are counted, and in whose form.
+    pub(crate) count: Option<(Address, &'static dyn Counting)>,
     pub(crate) quirks: Quirks,
     count_quirks: Option<Quirks>,
     only: Vec<Pattern>,
@@ -167,6 +169,7 @@ impl Upstream {
             None => None,
         };
         let headers = headers(&provider.headers, &options.headers)?;
+        #[cfg(feature = "bedrock")]
         let region = place.value("region").map(str::to_owned);
         Ok(Self {
             name: name.into(),
@@ -180,6 +183,7 @@ impl Upstream {
             deployments: options.deployments,
             stream_usage: options.stream_usage.unwrap_or(provider.stream_usage),
             labels: options.labels,
+            #[cfg(feature = "bedrock")]
             region,
             timeouts: None,
             transport: None,
@@ -267,11 +271,8 @@ impl Upstream {
 
     /// Where this model's prompts are counted.
     pub(crate) fn counter(&self, client: Option<DialectId>, model: &str) -> Option<&Endpoint> {
-        let mut taking = self.endpoints.iter().filter(|endpoint| {
-            endpoint.takes(model)
-                && endpoint.count.is_some()
-                && endpoint.dialect.counting().is_some()
-        });
+        let counts = |endpoint: &&Endpoint| endpoint.takes(model) && endpoint.count.is_some();
+        let mut taking = self.endpoints.iter().filter(counts);
         let same = taking.clone().find(|endpoint| Some(endpoint.id) == client);
         same.or_else(|| taking.next())
     }
@@ -385,6 +386,11 @@ impl<'a> Place<'a> {
         let Some(dialect) = DialectId::named(&spoken.name).and_then(doorward_wire::dialect) else {
             return Ok(None);
         };
+        let form = match &spoken.count_form {
+            Some(form) => count::codec(form),
+            None => dialect.counting(),
+        };
+        let count = count.zip(form);
         Ok(Some(Endpoint {
             id: dialect.id(),
             dialect,

@@ -26,9 +26,8 @@ fn addresses(name: &str, options: &UpstreamOptions, dialect: &str, model: &str) 
 fn options(set: &[(&str, &str)]) -> UpstreamOptions {
     let mut options = UpstreamOptions::default();
     for (name, value) in set {
-        match options.set(name, (*value).to_owned()) {
-            true => {}
-            false => options.dialects.push((*value).to_owned()),
+        if !options.set(name, (*value).to_owned()) {
+            options.dialects.push((*value).to_owned());
         }
     }
     options
@@ -169,8 +168,8 @@ fn bedrock_names_the_model_in_the_path() {
 #[test]
 fn gemini_streams_as_events() {
     for base in [None, Some("https://generativelanguage.googleapis.com/v1beta")] {
-        let mut options = UpstreamOptions::default();
-        options.base_url = base.map(str::to_owned);
+        let base_url = base.map(str::to_owned);
+        let options = UpstreamOptions { base_url, ..UpstreamOptions::default() };
         let at = "https://generativelanguage.googleapis.com/v1beta/models/gemini-3";
         let found = addresses("gemini", &options, "gemini", "gemini-3");
         assert_eq!(found[0], format!("{at}:generateContent"));

@@ -4,17 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cache;
+mod chaos;
 mod counts;
 mod credentials;
 #[cfg(feature = "vertex")]
 mod google;
 #[cfg(feature = "http")]
 mod http;
-mod relay;
-mod chaos;
 mod keys;
 mod pins;
 mod policy;
+mod relay;
 mod routing;
 mod script;
 mod stage;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_core::{CallError, Code, DialectId, Models, RelayCall};
-use doorward_model_router::{Inbound, Outbound, Provider, Router, Upstream};
+use doorward_model_router::{Inbound, Outbound, Provider, Router, RouterBuilder, Upstream};
 use futures_util::{StreamExt, stream};
 
 use crate::script::{Always, Scripted, cx, key};
@@ -14,7 +14,7 @@ fn router(transport: &Arc<Scripted>, upstreams: &[(&str, &str)]) -> Router {
     let make = |(name, provider): &(&str, &str)| {
         Upstream::new(*name, Provider::named(provider).unwrap(), None).unwrap()
     };
-    upstreams.iter().map(make).fold(builder, |b, up| b.upstream(up)).build().unwrap()
+    upstreams.iter().map(make).fold(builder, RouterBuilder::upstream).build().unwrap()
 }
 
 fn call(dialect: DialectId, method: &str, path: &str) -> RelayCall {
@@ -109,11 +109,7 @@ async fn the_upstream_is_the_named_one_the_models_or_the_only_one() {
         call.model = model.map(str::to_owned);
         let reply = router(&transport, &upstreams).relay(&cx(), call).await;
         let reply = reply.map(|reply| reply.upstream).map_err(|error| error.code);
-        assert_eq!(
-            reply.as_deref(),
-            found.as_ref().copied().map_err(|code| code),
-            "{named:?} {model:?} {path}"
-        );
+        assert_eq!(reply.as_deref().map_err(|code| *code), found, "{named:?} {model:?} {path}");
     }
 }
 
