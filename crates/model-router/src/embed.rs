@@ -137,12 +137,16 @@ impl Embedder<'_> {
         let wait = retry_after::read(&inbound.head.headers, router.clock.now());
         let body = gather(inbound.body).await.map_err(|error| refused(answer::broken(error)))?;
         if !status.is_success() {
-            let id = self.endpoint.id.unwrap_or(DialectId::OPENAI_CHAT);
-            let dialect = doorward_wire::dialect(id);
+            let id = self.endpoint.id;
+            let dialect = doorward_wire::dialect(id.unwrap_or(DialectId::OPENAI_CHAT));
             let mut error = dialect.map_or_else(
                 || CallError::new(Code::Upstream, format!("HTTP status {status}")),
                 |dialect| dialect.read_error(status.as_u16(), body),
             );
+            if id.is_none() {
+                // Read as what it most looks like; no client knows it as its own.
+                error.relayed = None;
+            }
             error.retry_after = wait.or(error.retry_after);
             return Err(refused(error));
         }

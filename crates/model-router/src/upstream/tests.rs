@@ -14,7 +14,9 @@ fn addresses(name: &str, options: &UpstreamOptions, dialect: &str, model: &str) 
     let chosen = chosen(&provider, options).unwrap();
     let spoken = chosen.into_iter().find(|spoken| {
         let fits = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(model));
-        spoken.name == dialect && (spoken.only.is_empty() || fits(&spoken.only))
+        spoken.name == dialect
+            && (spoken.only.is_empty() || fits(&spoken.only))
+            && !fits(&spoken.except)
     });
     let spoken = spoken.unwrap_or_else(|| panic!("{name} speaks {dialect}"));
     [Some(&spoken.path), spoken.stream_path.as_ref(), spoken.count.as_ref()].map(|path| {
@@ -163,6 +165,23 @@ fn bedrock_names_the_model_in_the_path() {
     let china = options(&[("region", "cn-north-1")]);
     let converse = addresses("bedrock", &china, "bedrock-converse", "m");
     assert_eq!(converse[0], "https://bedrock-runtime.cn-north-1.amazonaws.com.cn/model/m/converse");
+}
+
+/// A dialect that one publisher's models speak is never used for another's.
+#[test]
+fn each_model_is_spoken_to_in_its_publishers_dialect() {
+    let vertex = provider("vertex");
+    for (model, dialects) in [
+        ("claude-opus-5", "anthropic-messages"),
+        ("gemini-3", "gemini"),
+        ("meta/llama-4", "openai-chat"),
+        ("mistral-large", "openai-chat"),
+    ] {
+        let fits = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(model));
+        let takes = |it: &&Spoken| (it.only.is_empty() || fits(&it.only)) && !fits(&it.except);
+        let spoken: Vec<&str> = vertex.spoken.iter().filter(takes).map(|it| &*it.name).collect();
+        assert_eq!(spoken.join(" "), dialects, "{model}");
+    }
 }
 
 #[test]
