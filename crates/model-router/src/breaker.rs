@@ -103,7 +103,7 @@ impl Breaker {
         };
         if trips {
             let cool_down = FIRST.saturating_mul(1 << self.opened.min(16)).min(LONGEST);
-            self.opened += 1;
+            self.opened = self.opened.saturating_add(1);
             self.phase = Phase::Open { until: now + cool_down, told: None };
         }
     }

@@ -2,7 +2,11 @@
 //! committed to the caller.
 //!
 //! A [`Router`] holds [`Upstream`]s and [`Alias`]es and reaches the network through a
-//! [`Transport`] only; with the feature `http`, `HttpTransport` is the real one. Here a scripted
+//! [`Transport`] only; with the feature `http`, `HttpTransport` is the real one. An alias puts its
+//! targets in order by a [`Strategy`]; what the call requires of the data's way, what its client
+//! wishes and how the targets do narrow that list; then one after the other is asked. A target
+//! that refuses unbilled may be asked again after a [`Pause`], one that may have charged is not.
+//! The receipt of all that is the answer's [`Route`](doorward_core::Route). Here a scripted
 //! transport answers instead, once with success and once by refusing:
 //!
 //! ```
@@ -99,6 +103,8 @@ pub use builder::{BuildError, RouterBuilder};
 pub use cache::{CacheLimits, Cached, ResponseCache};
 pub use count::estimate;
 pub use credentials::NoCredentials;
+/// The shared vocabulary that calls and answers are made of.
+pub use doorward_core;
 pub use doorward_core::BoxFuture;
 pub use pause::Pause;
 pub use provider::{Auth, Provider, ProviderError};

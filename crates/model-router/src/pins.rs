@@ -6,6 +6,7 @@
 //! receipt, because the upstream would refuse it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use doorward_core::{Body, DialectId, Message, ModelCall, ModelEvent, Part};
@@ -27,11 +28,15 @@ pub(crate) struct Pin {
 
 /// Issuers of state seen lately.
 #[derive(Debug)]
-pub(crate) struct Pins(Recent<Pin>);
+pub(crate) struct Pins {
+    recent: Recent<Pin>,
+    /// Whether anything was noted: many upstreams issue no state, and their calls need no search.
+    any: AtomicBool,
+}
 
 impl Default for Pins {
     fn default() -> Self {
-        Self(Recent::new(MOST))
+        Self { recent: Recent::new(MOST), any: AtomicBool::new(false) }
     }
 }
 
@@ -44,17 +49,21 @@ impl Pins {
         else {
             return;
         };
-        self.0.note(self.0.key(state.data.as_str()), pin.clone());
+        self.recent.note(self.recent.key(state.data.as_str()), pin.clone());
+        self.any.store(true, Ordering::Relaxed);
     }
 
     /// Who issued the latest state in the call's history, where that is known.
     pub(crate) fn issuer(&self, call: &ModelCall) -> Option<Pin> {
+        if !self.any.load(Ordering::Relaxed) {
+            return None;
+        }
         let parts = call.messages.iter().rev().flat_map(|message| message.parts.iter().rev());
         parts.flat_map(states).find_map(|(_, data)| self.find(data))
     }
 
     fn find(&self, data: &str) -> Option<Pin> {
-        self.0.find(self.0.key(data))
+        self.recent.find(self.recent.key(data))
     }
 
     /// The call without the state that this target did not issue; `None` where there is none.
@@ -65,6 +74,9 @@ impl Pins {
         candidate: &Candidate,
         key: u64,
     ) -> Option<ModelCall> {
+        if !self.any.load(Ordering::Relaxed) {
+            return None;
+        }
         let foreign = |issuer: DialectId, data: &str| {
             issuer == dialect
                 && self.find(data).is_some_and(|pin| !reads(dialect, &pin, candidate, key))
@@ -137,4 +149,72 @@ fn clean(message: &mut Message, foreign: &Foreign<'_>) {
             _ => true,
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_core::{IssuerState, Reasoning, Role, ToolUse};
+
+    use super::*;
+    use crate::candidate::Roster;
+    use crate::{Provider, Upstream};
+
+    fn roster() -> Roster {
+        let upstream = |name: &str| {
+            let provider = Provider::named("openai").unwrap();
+            Arc::new(Upstream::new(name, provider, None).unwrap())
+        };
+        Roster::new(&[upstream("one"), upstream("two")])
+    }
+
+    fn call(issuer: DialectId) -> ModelCall {
+        let state = || IssuerState { issuer, data: "s".into() };
+        let thought =
+            Reasoning { redacted: Some("s".into()), issuer: Some(issuer), ..Reasoning::default() };
+        let tool = ToolUse { id: "c".into(), state: Some(state()), ..ToolUse::default() };
+        let parts = vec![Body::Reasoning(thought).into(), Body::ToolUse(tool).into()];
+        let message = Message { role: Role::Assistant, parts, name: None };
+        ModelCall { messages: vec![message], ..ModelCall::default() }
+    }
+
+    #[test]
+    fn trap_35_encrypted_thought_opens_under_its_own_account_only() {
+        let (roster, pins) = (roster(), Pins::default());
+        let (responses, gemini) = (DialectId::OPENAI_RESPONSES, DialectId::GEMINI);
+        let pin = Pin { target: "one/m".into(), key: 7 };
+        let state = IssuerState { issuer: responses, data: "s".into() };
+        pins.note(&ModelEvent::RedactedReasoning { state }, &pin);
+        assert_eq!(pins.issuer(&call(responses)), Some(pin));
+        for (dialect, target, key, kept) in [
+            (responses, "one/m", 7, true),
+            (responses, "one/m", 8, false),
+            (responses, "two/m", 7, false),
+            (responses, "one/n", 7, false),
+            (gemini, "one/m", 8, true),
+            (gemini, "two/m", 7, true),
+            (gemini, "one/n", 7, false),
+        ] {
+            let candidate = roster.named(target).unwrap();
+            let stripped = pins.stripped(&call(dialect), dialect, &candidate, key);
+            assert_eq!(stripped.is_none(), kept, "{dialect:?} {target} {key}");
+            if let Some(call) = stripped {
+                let parts = &call.messages[0].parts;
+                assert!(
+                    matches!(&parts[..], [Part { body: Body::ToolUse(it), .. }] if it.state.is_none())
+                );
+            }
+        }
+        let other = pins.stripped(&call(gemini), responses, &roster.named("two/n").unwrap(), 0);
+        assert!(other.is_none(), "state of another dialect is its writer's to leave out");
+    }
+
+    #[test]
+    fn state_that_nobody_knows_is_left_alone() {
+        let (roster, pins) = (roster(), Pins::default());
+        let candidate = roster.named("one/m").unwrap();
+        let gemini = DialectId::GEMINI;
+        assert!(pins.issuer(&call(gemini)).is_none());
+        assert!(pins.stripped(&call(gemini), gemini, &candidate, 0).is_none());
+        assert!(without_state(&call(gemini), gemini).is_some());
+    }
 }

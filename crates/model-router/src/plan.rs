@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use doorward_core::{Body, CallError, Code, Cx, MaxPrice, ModelCall, Preferences, Role};
+use doorward_core::{Body, CallError, Code, Cx, MaxPrice, ModelCall, Preferences, Role, Route};
 
 use crate::alias::Patience;
 use crate::breaker::Standing;
@@ -167,6 +167,34 @@ impl Router {
         self.go_home(&mut plan, facts.call, receipt);
         spare(&mut plan, now, receipt);
         Ok(plan)
+    }
+
+    /// The targets for a call that is no completion, in the order to try them, and the receipt so
+    /// far. Data policy, wishes, conditions and health count as for completions.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan).
+    #[cfg_attr(not(test), expect(dead_code, reason = "embeddings and token counts go this way"))]
+    pub(crate) fn targets(
+        &self,
+        cx: &Cx,
+        model: &str,
+        wishes: &Preferences,
+        input_tokens: u64,
+    ) -> Result<(Vec<Arc<Candidate>>, Route), CallError> {
+        let mut receipt = Receipt::new(model);
+        match self.plan(cx, model, wishes, &Facts::plain(input_tokens), &mut receipt) {
+            Ok(plan) if plan.steps.is_empty() => Err(receipt.into_error()),
+            Ok(plan) => {
+                let targets = plan.steps.into_iter().map(|step| step.candidate);
+                Ok((targets.collect(), receipt.route))
+            }
+            Err(mut error) => {
+                error.route = Some(Arc::new(receipt.route));
+                Err(error)
+            }
+        }
     }
 
     /// Puts the target first that issued the state in the call's history, or else answered the
@@ -358,4 +386,71 @@ fn is_among(candidate: &Candidate, names: &[String]) -> bool {
 fn is_called(candidate: &Candidate, name: &str) -> bool {
     let upstream = &candidate.upstream;
     upstream.name.eq_ignore_ascii_case(name) || upstream.provider.name.eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_core::{Pattern, Principal, RequestId, TurnId};
+
+    use super::*;
+    use crate::transport::{Inbound, Outbound, Transport, TransportError};
+    use crate::{BoxFuture, NoCredentials, Provider, Target, Upstream};
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl Transport for Nowhere {
+        fn send(&self, _: Outbound) -> BoxFuture<'_, Result<Inbound, TransportError>> {
+            Box::pin(async { Err(TransportError::Timeout("answer")) })
+        }
+    }
+
+    fn router(upstreams: &[&str], aliases: &[(&str, &[&str])]) -> Router {
+        let mut builder = Router::builder(Arc::new(Nowhere), Arc::new(NoCredentials));
+        for name in upstreams {
+            let provider = Provider::named(name).unwrap();
+            builder =
+                builder.upstream(Upstream::new(*name, provider, Some("http://u.test")).unwrap());
+        }
+        for (name, targets) in aliases {
+            let targets = targets.iter().map(|target| target.parse::<Target>().unwrap());
+            builder = builder.alias(Alias::new(Pattern::new(*name), targets));
+        }
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn names_lead_to_targets() {
+        let aliases: &[(&str, &[&str])] =
+            &[("*", &["openai/catch"]), ("fast", &["openai/a", "anthropic/b"])];
+        let both: &[&str] = &["openai", "anthropic"];
+        let one: &[&str] = &["openai-compatible"];
+        let cx = Cx {
+            turn: TurnId::from_bytes([0; 16]),
+            request: RequestId::from_bytes([0; 16]),
+            principal: Arc::new(Principal::person("alice")),
+            agent: None,
+            conversation_hint: None,
+            deadline: None,
+            trace: None,
+        };
+        for (model, aliases, upstreams, expected) in [
+            ("fast", aliases, both, "openai/a anthropic/b"),
+            ("openai/gpt-5", aliases, both, "openai/gpt-5"),
+            ("openai/ft:a/b", &[], both, "openai/ft:a/b"),
+            ("claude-x", &[], both, "anthropic/claude-x"),
+            ("gpt-5-mini", &[], both, "openai/gpt-5-mini"),
+            ("unheard-of", aliases, both, "openai/catch"),
+            ("unheard-of", &[], both, ""),
+            ("unheard-of", &[], one, "openai-compatible/unheard-of"),
+            ("nobody/unheard-of", &[], one, ""),
+            ("", &[], both, ""),
+            ("", &[], one, ""),
+        ] {
+            let found = router(upstreams, aliases).targets(&cx, model, &Preferences::default(), 0);
+            let found = found.map(|(found, _)| found).unwrap_or_default();
+            let names: Vec<&str> = found.iter().map(|it| &*it.name).collect();
+            assert_eq!(names.join(" "), expected, "{model}");
+        }
+    }
 }

@@ -137,9 +137,9 @@ async fn play(case: &str, act: Act, fate: Fate, alias_text: &str, streaming: boo
         let purse = Arc::new(CountingPurse::default());
         let mut call = chat("a", streaming);
         call.purse = Some(purse.clone());
-        let mut reply = router.complete(&cx(), call).await.unwrap_or_else(|error| {
-            panic!("{case}, round {round}: {error:?}");
-        });
+        let found = router.complete(&cx(), call).await;
+        assert!(found.is_ok(), "{case}, round {round}: {found:?}");
+        let mut reply = found.unwrap();
         let hold = reply.hold.take().unwrap();
         let route = reply.route.clone();
         let said = text(reply).await;
