@@ -31,10 +31,14 @@ pub(crate) fn codec(name: &str) -> Option<&'static dyn Embeddings> {
     }
 }
 
-/// The forms that only embeddings have: `bedrock-titan`, `bedrock-cohere`, `vertex-predict`. None
-/// of them is in the wire crate yet; descriptors name them already and are passed over.
-fn only_embeddings(_name: &str) -> Option<&'static dyn Embeddings> {
-    None
+/// The forms that only embeddings have.
+fn only_embeddings(name: &str) -> Option<&'static dyn Embeddings> {
+    match name {
+        "bedrock-titan" => Some(&doorward_wire::TitanEmbeddings),
+        "bedrock-cohere" => Some(&doorward_wire::CohereOnBedrock),
+        "vertex-predict" => Some(&doorward_wire::VertexEmbeddings),
+        _ => None,
+    }
 }
 
 /// A target's vectors, with what it could not be told.

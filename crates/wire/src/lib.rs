@@ -33,6 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ai_sdk;
 mod answer;
 mod anthropic;
 mod bedrock;
@@ -62,6 +63,7 @@ use bytes::{Bytes, BytesMut};
 use doorward_core::{CallError, DialectId, EmbedCall, EmbedReply, Frame, Model, ModelCall};
 use serde_json::value::RawValue;
 
+pub use ai_sdk::AiSdk;
 pub use anthropic::AnthropicMessages;
 pub use bedrock::{BedrockConverse, BedrockEmbeddings, CohereOnBedrock, TitanEmbeddings};
 pub use cohere::{CohereChat, CohereEmbeddings};
@@ -360,7 +362,7 @@ pub trait Writer: Send {
 /// assert!(doorward_wire::dialect(DialectId::new("morse")).is_none());
 /// ```
 pub fn dialect(id: DialectId) -> Option<&'static dyn Dialect> {
-    const ALL: [&dyn Dialect; 7] = [
+    const ALL: [&dyn Dialect; 8] = [
         &OpenAiChat,
         &OpenAiResponses,
         &AnthropicMessages,
@@ -368,6 +370,7 @@ pub fn dialect(id: DialectId) -> Option<&'static dyn Dialect> {
         &BedrockConverse,
         &CohereChat,
         &OllamaChat,
+        &AiSdk,
     ];
     ALL.into_iter().find(|dialect| dialect.id() == id)
 }

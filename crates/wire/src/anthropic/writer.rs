@@ -211,9 +211,10 @@ impl Streaming {
                 }
             }
             ModelEvent::Citation { choice: 0, citation } => {
-                if citation.url.is_some() {
-                    let index = self.block(Kind::Text, out);
-                    delta(index, out, "citations_delta", |delta| {
+                // A source of no text here has no place: an empty text would be refused later.
+                let text = self.open.filter(|open| open.kind == Kind::Text);
+                if let Some(open) = text.filter(|_| citation.url.is_some()) {
+                    delta(open.index, out, "citations_delta", |delta| {
                         delta.object("citation", |item| write_citation(item, citation));
                     });
                 }

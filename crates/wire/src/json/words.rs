@@ -112,7 +112,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
 }
 
 /// A count as upstreams write it: fractions are cut off, a negative is zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Count(pub(crate) u64);
 
 impl<'de> Deserialize<'de> for Count {

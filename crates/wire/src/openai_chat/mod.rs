@@ -3,6 +3,7 @@
 mod body;
 mod chunk;
 mod compose;
+mod embeddings;
 mod history;
 mod mend;
 mod params;
@@ -17,8 +18,8 @@ use doorward_core::{CallError, Code, DialectId, Finish, Model, ModelCall};
 use crate::emit::{self, Object};
 use crate::error;
 use crate::{
-    Destination, Dialect, Quirks, ReadError, Reader, WriteError, Writer, WriterOptions, Written,
-    status,
+    Destination, Dialect, Embeddings, Quirks, ReadError, Reader, WriteError, Writer, WriterOptions,
+    Written, status,
 };
 
 /// `OpenAI` Chat Completions.
@@ -57,6 +58,10 @@ impl Dialect for OpenAiChat {
 
     fn writer(&self, options: WriterOptions) -> Box<dyn Writer> {
         writer::new(options)
+    }
+
+    fn embeddings(&self) -> Option<&'static dyn Embeddings> {
+        Some(&embeddings::EmbeddingsV1)
     }
 
     fn write_error(&self, error: &CallError, _request_id: &str) -> (u16, Bytes) {
