@@ -9,7 +9,7 @@ use doorward_core::{ModelCall, RawCall, ToolChoice};
 use serde_json::value::RawValue;
 
 use crate::emit;
-use crate::json::{Member, Members, Source};
+use crate::json::{Member, Members, Source, Text};
 use crate::{Destination, ReadError, WriteError};
 
 /// What a dialect's body looks like where it is changed.
@@ -35,12 +35,7 @@ pub(crate) fn same_dialect(
     let body = &raw.body;
     let broken = || WriteError { path: String::new(), reason: "the kept body is not its own" };
     let mut edits = Edits::default();
-    if !body.get(raw.model.clone()).is_some_and(|text| text.starts_with(b"\"")) {
-        return Err(broken());
-    }
-    if call.model != to.model {
-        edits.replace(raw.model.clone(), quoted(to.model));
-    }
+    rename(raw, to.model, &mut edits)?;
     let wanted = to.ask_usage && call.stream && !call.stream_usage;
     let ask = shape.asks_usage && wanted;
     let hides = call.tools.iter().any(|tool| tool.hidden);
@@ -60,6 +55,18 @@ pub(crate) fn same_dialect(
         }
     }
     Ok(Some(edits.apply(body)))
+}
+
+/// Puts the upstream's name of the model where the client's stands. What the client wrote counts,
+/// not what was read of it: a routing variant is no part of the name.
+pub(crate) fn rename(raw: &RawCall, model: &str, edits: &mut Edits) -> Result<(), WriteError> {
+    let broken = || WriteError { path: String::new(), reason: "the kept body is not its own" };
+    let written = raw.body.get(raw.model.clone()).ok_or_else(broken)?;
+    let Text(written) = serde_json::from_slice(written).map_err(|_| broken())?;
+    if written != model {
+        edits.replace(raw.model.clone(), quoted(model));
+    }
+    Ok(())
 }
 
 /// A JSON string.

@@ -43,6 +43,14 @@ fn an_upstreams_error_is_relayed_as_it_came() {
 }
 
 #[test]
+fn an_overload_keeps_its_status_where_it_came_with_one() {
+    let chat = crate::OpenAiChat.read_error(529, Bytes::from_static(b"busy"));
+    assert_eq!(AnthropicMessages.write_error(&chat, "req_1").0, 529);
+    let own = CallError::new(Code::Overloaded, "no room");
+    assert_eq!(AnthropicMessages.write_error(&own, "req_1").0, 503);
+}
+
+#[test]
 fn the_rule_that_refused_is_the_error_code() {
     let error = CallError::new(Code::Forbidden, "no").with_rule("no-mail");
     let (status, body) = AnthropicMessages.write_error(&error, "req_1");

@@ -13,7 +13,7 @@ use super::ID;
 use crate::emit::{self, Object};
 use crate::json::{Count, Source, Text, Whole, Word};
 use crate::quirks::mend::{Request, mend};
-use crate::splice::{Edits, quoted};
+use crate::splice::{Edits, rename};
 use crate::{
     Destination, Dropped, Embedded, Embeddings, ReadError, WriteError, Written, preferences,
 };
@@ -66,7 +66,7 @@ impl Embeddings for EmbeddingsV1 {
         let extra = if own.is_some() { call.extra.as_slice() } else { &[] };
         let request = Request { quirks: to.quirks, extra, headers: &[] };
         let written = match own.filter(|raw| !raw.body.is_empty()) {
-            Some(raw) => Written { body: renamed(call, raw, to)?, dropped: Vec::new() },
+            Some(raw) => Written { body: renamed(raw, to)?, dropped: Vec::new() },
             None => compose(call, own.is_some(), to),
         };
         mend(written, &request, false, |_| Ok(()))
@@ -124,15 +124,9 @@ impl Embeddings for EmbeddingsV1 {
 }
 
 /// The body as it came, but for the model's name.
-fn renamed(call: &EmbedCall, raw: &RawCall, to: &Destination<'_>) -> Result<Bytes, WriteError> {
-    if !raw.body.get(raw.model.clone()).is_some_and(|text| text.starts_with(b"\"")) {
-        let reason = "the kept body is not its own";
-        return Err(WriteError { path: String::new(), reason });
-    }
+fn renamed(raw: &RawCall, to: &Destination<'_>) -> Result<Bytes, WriteError> {
     let mut edits = Edits::default();
-    if call.model != to.model {
-        edits.replace(raw.model.clone(), quoted(to.model));
-    }
+    rename(raw, to.model, &mut edits)?;
     Ok(edits.apply(&raw.body))
 }
 

@@ -31,6 +31,8 @@ struct Chat {
     tier: Option<String>,
     /// Whether any thought was shown since the last of its state.
     thought: bool,
+    /// Whether the plain field ever said any.
+    plain: bool,
     started: bool,
     calls: Calls,
     /// Each answer that began, and whether it finished.
@@ -220,7 +222,7 @@ impl Chat {
         if thought.is_empty() {
             thought = delta.reasoning.0;
         }
-        let shown = !thought.is_empty();
+        self.plain |= !thought.is_empty();
         for text in [thought.into_owned(), delta.content.thought] {
             if !text.is_empty() {
                 self.thought = true;
@@ -228,7 +230,7 @@ impl Chat {
             }
         }
         for item in delta.reasoning_details.iter().flatten() {
-            self.detail(choice, item, shown, out);
+            self.detail(choice, item, out);
         }
         let spoken = delta.audio.and_then(chunk::transcript);
         if !delta.content.text.is_empty() {
@@ -255,10 +257,10 @@ impl Chat {
         Ok(())
     }
 
-    /// `shown`: whether the same delta says the thought in the plain field too.
-    fn detail(&mut self, choice: u32, item: &RawValue, shown: bool, out: &mut Vec<ModelEvent>) {
+    /// Where the plain field says the thought too, only the state is new.
+    fn detail(&mut self, choice: u32, item: &RawValue, out: &mut Vec<ModelEvent>) {
         let Some(detail) = state::read(item) else { return };
-        if !shown && !detail.text.is_empty() {
+        if !self.plain && !detail.text.is_empty() {
             self.thought = true;
             out.push(ModelEvent::Reasoning { choice, text: detail.text });
         }

@@ -41,6 +41,15 @@ fn trap_57_an_upstreams_refusal_of_our_key_is_a_502() {
 }
 
 #[test]
+fn trap_62_a_content_filter_is_the_requests_end() {
+    let body = br#"{"error":{"message":"filtered","type":null,"param":"prompt","code":"content_filter","status":400}}"#;
+    let error = OpenAiChat.read_error(400, Bytes::from_static(body));
+    assert_eq!(error.code, Code::InvalidRequest, "nobody tries it elsewhere");
+    assert_eq!(OpenAiChat.write_error(&error, "req_1"), (400, Bytes::from_static(body)));
+    assert_eq!(finish_of("content_filter", true), Finish::ContentFilter);
+}
+
+#[test]
 fn another_dialects_error_is_written_anew() {
     let mut error = CallError::new(Code::Overloaded, "busy").with_retry_after(Duration::ZERO);
     let body = Bytes::from_static(b"{\"type\":\"error\"}");

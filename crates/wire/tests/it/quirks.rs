@@ -149,8 +149,10 @@ fn trap_23_tool_turns_are_as_mistral_wants_them() {
         it.tool_name = true;
         it.reasoning_field = Some("thinking".into());
     });
-    let (out, lost) =
-        both_ways(&OpenAiChat, &TOOLS.replace("\"content\":\"\"", "\"content\":null"), &mistral);
+    let parts = r#"[{"type":"text","text":"Be kind."}]"#;
+    let plain = TOOLS.replace("\"content\":\"\"", "\"content\":null");
+    let plain = plain.replace(parts, "\"Be kind.\"");
+    let (out, lost) = both_ways(&OpenAiChat, &plain, &mistral);
     let value: Value = serde_json::from_str(&out).unwrap();
     let message = |at: usize| &value["messages"][at];
     let short = message(3)["tool_calls"][0]["id"].as_str().unwrap();
@@ -193,8 +195,7 @@ fn trap_37_system_messages_become_one() {
     let call = read(&OpenAiChat, TOOLS);
     let (out, lost) = write(&OpenAiChat, &call, &one);
     let expected = r#"[
- {"role":"system","content":[{"type":"text","text":"Be brief."},{"type":"text","text":"Be kind."}]},
- {"role":"user","content":"Go"},"#;
+ {"role":"system","content":[{"type":"text","text":"Be brief."},{"type":"text","text":"Be kind."}]},{"role":"user","content":"Go"},"#;
     assert!(out.starts_with(&format!(r#"{{"model":"m","messages":{expected}"#)), "{out}");
     assert_eq!(lost, Vec::<String>::new());
     let later = r#"{"model":"m","messages":[{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"},{"role":"developer","content":"d"}]}"#;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Those of `docs` that concern these dialects, or reading and writing in general. The others are
+/// Those that concern these dialects, or reading and writing in general. The others are
 /// of transports, retries and other dialects, and are shown where these live.
 const HERE: [u32; 43] = [
     1, 2, 3, 4, 5, 6, 7, 8, 11, 14, 15, 16, 17, 18, 19, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
@@ -14,15 +14,15 @@ const HERE: [u32; 43] = [
 fn numbers(name: &str, found: &mut BTreeSet<u32>) {
     for (at, _) in name.match_indices("trap") {
         let rest = name[at + 4..].trim_start_matches('s');
-        let mut range = None;
+        let (mut range, mut last) = (None, None);
         for word in rest.split(['-', '_', '.', '(']).filter(|word| !word.is_empty()) {
             match (word, word.parse::<u32>()) {
-                (_, Ok(number)) => match range.take() {
-                    Some(first) => found.extend(first..=number),
-                    None => drop(found.insert(number)),
-                },
+                (_, Ok(number)) => {
+                    found.extend(range.take().unwrap_or(number)..=number);
+                    last = Some(number);
+                }
                 ("and", _) => {}
-                ("to", _) => range = found.last().copied(),
+                ("to", _) => range = last,
                 _ => break,
             }
         }
