@@ -30,6 +30,7 @@ pub const GATEWAY_FIELDS: [&str; 10] = [
 /// touches goes through byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a difference of its own")]
 pub struct Quirks {
     /// Top-level fields that it refuses: left out, and reported.
     pub omit: Vec<String>,

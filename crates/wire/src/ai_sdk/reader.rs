@@ -24,6 +24,7 @@ pub(super) fn new(streaming: bool) -> Box<dyn Reader> {
 
 /// Where an answer stands.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Parts {
     id: String,
     started: bool,
@@ -223,7 +224,7 @@ impl Parts {
             self.call(id, part, out)?;
         }
         let Some(Call { number: call, arguments }) = self.open.remove(id) else { return Ok(()) };
-        let input = part.input.as_ref().map(|input| input.as_str()).unwrap_or_default();
+        let input = part.input.as_ref().map(Text::as_str).unwrap_or_default();
         let input = if input.trim().is_empty() { "{}" } else { input };
         if arguments.trim().is_empty() {
             out.push(ModelEvent::ToolDelta { call, json: input.to_owned() });

@@ -53,17 +53,17 @@ pub(super) fn read(body: &Bytes, model: &str, stream: bool) -> Result<ModelCall,
     {
         extra.push(("providerOptions".to_owned(), left));
     }
-    let mut model = model.to_owned();
+    let mut name = model;
     for (variant, sort) in [(":nitro", Sort::Throughput), (":floor", Sort::Price)] {
-        if let Some(name) = model.strip_suffix(variant).filter(|name| !name.is_empty()) {
-            model = name.to_owned();
+        if let Some(plain) = model.strip_suffix(variant).filter(|plain| !plain.is_empty()) {
+            name = plain;
             preferences.sort = Some(sort);
             break;
         }
     }
     extra.extend(members.rest(KNOWN)?);
     Ok(ModelCall {
-        model,
+        model: name.to_owned(),
         messages,
         tools,
         tool_choice,

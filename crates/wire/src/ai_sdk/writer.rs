@@ -27,6 +27,7 @@ pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
 
 /// Writes stream parts. Those of the same dialect go through as they came.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Streaming {
     options: WriterOptions,
     started: bool,

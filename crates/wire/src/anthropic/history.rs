@@ -76,9 +76,9 @@ fn with_state(mut parts: Vec<Part>) -> Vec<Part> {
     let mut at = 0;
     while at + 1 < parts.len() {
         if carries(&parts[at]) && matches!(parts[at + 1].body, Body::ToolUse(_)) {
-            let carrier = parts.remove(at);
+            let thought = parts.remove(at);
             if let (Body::Reasoning(thought), Body::ToolUse(call)) =
-                (carrier.body, &mut parts[at].body)
+                (thought.body, &mut parts[at].body)
             {
                 let issuer = DialectId::GEMINI;
                 call.state = thought.signature.map(|data| IssuerState { issuer, data });

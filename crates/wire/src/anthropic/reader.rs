@@ -29,6 +29,7 @@ pub(super) fn framed(framing: impl Framing + 'static) -> Box<dyn Reader> {
 
 /// Where an answer stands.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Messages {
     id: String,
     blocks: BTreeMap<u64, Block>,
@@ -258,7 +259,7 @@ impl Messages {
         match &*block.kind.0 {
             "text" => {
                 out.extend(given(block.text).map(|text| ModelEvent::Text { choice: 0, text }));
-                let cited = block.citations.map(RawValue::get).unwrap_or("[]");
+                let cited = block.citations.map_or("[]", RawValue::get);
                 let cited = serde_json::from_str::<Vec<&RawValue>>(cited).unwrap_or_default();
                 out.extend(cited.into_iter().filter_map(cited_event));
             }

@@ -58,12 +58,11 @@ fn cost_in(body: &Bytes, text: &[u8], cost: f64) -> Option<Bytes> {
         return None;
     }
     let mut edits = Edits::default();
-    match inner.find("cost") {
-        Some(none) => edits.replace(source.span(none.value.get()), cost.to_string()),
-        None => {
-            let others = inner.iter().len() > 0;
-            edits.add_member(&source.span(usage.get()), "cost", &cost.to_string(), others);
-        }
+    if let Some(none) = inner.find("cost") {
+        edits.replace(source.span(none.value.get()), cost.to_string());
+    } else {
+        let others = inner.iter().len() > 0;
+        edits.add_member(&source.span(usage.get()), "cost", &cost.to_string(), others);
     }
     Some(edits.apply(body))
 }

@@ -281,6 +281,7 @@ pub(super) struct UsageIn<'a> {
 }
 
 #[derive(Deserialize, Default)]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 struct PromptDetails {
     cached_tokens: Option<Count>,
     cache_write_tokens: Option<Count>,

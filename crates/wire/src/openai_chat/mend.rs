@@ -397,7 +397,9 @@ fn joined(
                         part.raw("text", text);
                     });
                 } else if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(text) {
-                    parts.iter().for_each(|part| list.raw(part.get()));
+                    for part in parts {
+                        list.raw(part.get());
+                    }
                 }
             }
         });

@@ -23,6 +23,7 @@ pub(super) fn new(streaming: bool, quirks: &Quirks) -> Box<dyn Reader> {
 
 /// Where an answer stands.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Chat {
     /// Whether reasoning tokens are counted beside the completion.
     outside: bool,

@@ -295,8 +295,8 @@ fn trap_45_json_of_a_shape_comes_by_a_tool_and_back_as_text() {
     let expected = r#""tools":[{"name":"doorward_json","description":"Give the answer with this tool, and only with it.","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"doorward_json","disable_parallel_tool_use":true}}"#;
     assert!(out.ends_with(expected) && !out.contains("output_config"), "{out}");
     assert_eq!(lost, Vec::<String>::new());
-    let list = body.replace(r#"{"type":"object"}"#, r#"{"type":"array"}"#);
-    let error = try_write(&AnthropicMessages, &read(&AnthropicMessages, &list), &by_tool);
+    let array = body.replace(r#"{"type":"object"}"#, r#"{"type":"array"}"#);
+    let error = try_write(&AnthropicMessages, &read(&AnthropicMessages, &array), &by_tool);
     assert_eq!(error.unwrap_err().path, "response_format");
 
     let answer = r#"{"id":"i","type":"message","model":"m","content":[{"type":"tool_use","id":"t","name":"doorward_json","input":{"a": 1}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}}"#;
