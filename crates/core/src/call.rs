@@ -232,6 +232,44 @@ pub trait Models: Send + Sync {
     }
 }
 
+impl<M: Models + ?Sized> Models for Arc<M> {
+    fn complete<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: ModelCall,
+    ) -> BoxFuture<'a, Result<ModelReply, CallError>> {
+        (**self).complete(cx, call)
+    }
+
+    fn models(&self) -> Vec<Model> {
+        (**self).models()
+    }
+
+    fn embed<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: EmbedCall,
+    ) -> BoxFuture<'a, Result<EmbedReply, CallError>> {
+        (**self).embed(cx, call)
+    }
+
+    fn count<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: ModelCall,
+    ) -> BoxFuture<'a, Result<TokenCount, CallError>> {
+        (**self).count(cx, call)
+    }
+
+    fn relay<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: RelayCall,
+    ) -> BoxFuture<'a, Result<RelayReply, CallError>> {
+        (**self).relay(cx, call)
+    }
+}
+
 /// One model that can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Model {

@@ -7,8 +7,8 @@ use doorward_core::{Credential, Ledger, Models, Secret};
 use doorward_identity::StaticCredentials;
 use doorward_ledger::{Catalogue, Limits, Prices};
 use doorward_model_router::{
-    CacheLimits, Cached, HttpTransport, Provider, ResponseCache, Router, Timeouts, Upstream,
-    UpstreamOptions,
+    CacheLimits, Cached, HttpTransport, Provider, ResponseCache, Router, Timeouts, TokioPause,
+    Upstream, UpstreamOptions,
 };
 
 use super::{Any, StartError, Surroundings, secret_value};
@@ -64,6 +64,7 @@ pub(super) fn router(
     let mut builder = Router::builder(Arc::new(transport), credentials.clone())
         .clock(around.clock.clone())
         .entropy(around.entropy.clone())
+        .pause(Arc::new(TokioPause))
         .prices(Arc::new(move |target: &str| prices.price(target)));
     for config in upstreams {
         builder = builder.upstream(upstream(config, &around.environment)?);
