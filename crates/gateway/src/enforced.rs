@@ -128,7 +128,7 @@ impl Enforced<dyn Models> {
             route: reply.route,
             dialect: reply.dialect,
             streaming: reply.streaming,
-            strip_usage: reply.usage_asked,
+            strip_usage: reply.usage_asked && !tell_cost,
             headers: reply.headers,
             frames: Answer::new(around, admission.watch, reply.frames, tell_cost).into_stream(),
         })

@@ -175,7 +175,6 @@ impl Router {
     /// # Errors
     ///
     /// As [`plan`](Self::plan).
-    #[cfg_attr(not(test), expect(dead_code, reason = "embeddings and token counts go this way"))]
     pub(crate) fn targets(
         &self,
         cx: &Cx,

@@ -1,17 +1,16 @@
 //! What the common form has no words for (files, images, audio, batches), sent on as it is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use doorward_core::{BoxStream, CallError, Code, Cx, RelayCall, RelayReply};
+use doorward_core::{BoxStream, CallError, Code, Cx, Preferences, RelayCall, RelayReply};
 use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::HeaderName;
 
 use crate::answer;
 use crate::exchange::{finish, set};
-use crate::policy::Policy;
+use crate::policy::{Labels, Policy};
 use crate::transport::{Outbound, TransportError, gather};
 use crate::{Auth, Router, Upstream};
 
@@ -69,7 +68,6 @@ impl Router {
     pub(crate) async fn relayed(&self, cx: &Cx, call: RelayCall) -> Result<RelayReply, CallError> {
         let path = safe(&call.path)?;
         let (upstream, address) = self.relay_to(cx, &call, &path)?;
-        let upstream = upstream.clone();
         let (head, body) = self.relay_request(cx, &upstream, call, &address).await?;
         let inbound = match body {
             Relaying::Whole(body) => self.send(&upstream, Outbound::from_parts(head, body)).await,
@@ -100,35 +98,41 @@ impl Router {
         cx: &Cx,
         call: &RelayCall,
         path: &str,
-    ) -> Result<(&Arc<Upstream>, String), CallError> {
-        let none = BTreeMap::new();
+    ) -> Result<(Arc<Upstream>, String), CallError> {
+        let none = Labels::new();
         let policy = Policy::new(cx, &self.teams, &none);
-        let at = |upstream: &Upstream| upstream.relay(call.dialect, path);
-        let leads = |upstream: &Upstream| match (&call.upstream, &call.model) {
-            (Some(name), _) => *upstream.name == **name,
-            (None, Some(model)) => match model.split_once('/') {
-                Some((name, _)) => *upstream.name == *name,
-                None => upstream.serves(model),
-            },
-            (None, None) => true,
-        };
-        let able = |upstream: &&Arc<Upstream>| at(upstream).is_some();
-        let mut found: Vec<_> = self.upstreams.iter().filter(able).collect();
-        if found.iter().any(|upstream| leads(upstream)) || call.upstream.is_some() {
-            found.retain(|upstream| leads(upstream));
+        let takes = |upstream: &Upstream| upstream.relay(call.dialect, path);
+        let may = |upstream: &Upstream| policy.misfit(upstream).is_none();
+        let at = |upstream: &Upstream| takes(upstream).filter(|_| may(upstream));
+        let refused = |upstream: &Arc<Upstream>| takes(upstream).is_some() && !may(upstream);
+        let named =
+            |it: &&Arc<Upstream>| call.upstream.as_ref().is_none_or(|name| **name == *it.name);
+        let mut meant = self.upstreams.iter().filter(named);
+        if !meant.clone().any(|it| at(it).is_some()) && meant.any(refused) {
+            return Err(policy.refusal(path));
         }
-        if found.is_empty() {
-            let public = match &call.upstream {
-                Some(name) => format!("upstream `{name}` does not take this path"),
-                None => "no upstream takes this path".to_owned(),
-            };
-            return Err(CallError::new(Code::NotFound, public));
+        let nowhere = |public: String| CallError::new(Code::NotFound, public);
+        if let Some(name) = &call.upstream {
+            let found = self.upstreams.iter().find(|upstream| *upstream.name == **name);
+            let found = found.and_then(|upstream| Some((upstream.clone(), at(upstream)?)));
+            return found
+                .ok_or_else(|| nowhere(format!("upstream `{name}` does not take this path")));
         }
-        found.retain(|upstream| policy.misfit(upstream).is_none());
-        match found[..] {
-            [] => Err(policy.refusal(path)),
-            [only] => at(only).map(|address| (only, address)).ok_or_else(|| policy.refusal(path)),
-            _ => {
+        if let Some(model) = &call.model {
+            let found = self.targets(cx, model, &Preferences::default(), 0);
+            let found = found.map(|(found, _)| found).unwrap_or_default();
+            let mut leads = found.iter().map(|it| &it.upstream);
+            let found = leads.find_map(|upstream| Some((upstream.clone(), at(upstream)?)));
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
+        let able = |upstream: &Arc<Upstream>| Some((upstream.clone(), at(upstream)?));
+        let mut able = self.upstreams.iter().filter_map(able);
+        match (able.next(), able.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(nowhere("no upstream takes this path".to_owned())),
+            (Some(_), Some(_)) => {
                 let public = "several upstreams take this path: name one";
                 Err(CallError::new(Code::InvalidRequest, public))
             }

@@ -2,7 +2,6 @@
 
 pub mod chaos;
 pub mod clock;
-pub mod counters;
 pub mod keys;
 pub mod log;
 pub mod provider;

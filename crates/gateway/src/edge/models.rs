@@ -143,10 +143,12 @@ impl Edge {
         dialect: &'static dyn Dialect,
         call: &ModelCall,
     ) -> WriterOptions {
+        let options = dialect.options(call);
         WriterOptions {
             id: cx.request.to_string(),
             created: self.parts.clock.now().as_secs(),
-            ..dialect.options(call)
+            stream_usage: options.stream_usage || options.tell_cost,
+            ..options
         }
     }
 

@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use doorward_core::{
-    BoxFuture, EmbedInput, Models, Principal, Purse, RawCall, RequestId, Settled, TurnId,
+    BoxFuture, EmbedInput, Models, Principal, Purse, RawCall, RequestId, Reservation, Settled,
+    Spent, TurnId,
 };
 use doorward_wire::{ReadError, WriteError, Written};
 
@@ -133,9 +134,9 @@ fn upstream(name: &str, batch: Option<usize>) -> Upstream {
 
 /// A router over these, with the alias `pair` for these targets.
 fn router(transport: &Arc<Scripted>, upstreams: Vec<Upstream>, targets: &[&str]) -> Router {
-    let targets = targets.iter().map(|target| target.parse().unwrap()).collect();
+    let targets = targets.iter().map(|target| target.parse::<Target>().unwrap());
     let name = doorward_core::Pattern::new("pair");
-    let alias = crate::Alias { name, strategy: crate::Strategy::Fallback, targets };
+    let alias = crate::Alias::new(name, targets);
     let builder = Router::builder(transport.clone(), Arc::new(NoCredentials)).alias(alias);
     upstreams.into_iter().fold(builder, crate::RouterBuilder::upstream).build().unwrap()
 }
@@ -194,7 +195,8 @@ async fn each_attempt_is_reserved_for_and_the_last_ones_hold_is_handed_on() {
     let reply = router.embed(&cx(), call).await.unwrap();
     assert_eq!(reply.route.target, "b/m");
     let tried: Vec<Code> = reply.route.tried.iter().map(|tried| tried.code).collect();
-    assert_eq!(tried, [Code::BudgetExhausted, Code::Overloaded]);
+    assert_eq!(tried, [Code::Overloaded]);
+    assert_eq!(reply.route.excluded[0].target, "dear/m", "there was no room for it");
     assert!(reply.hold.is_some());
     assert_eq!(purse.reserved.load(Ordering::Relaxed), 3);
     let failed = purse.failed.lock().unwrap();

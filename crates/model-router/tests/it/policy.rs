@@ -190,3 +190,52 @@ async fn an_empty_purse_leads_to_the_next_target_and_is_told_when_it_is_the_last
     let error = router(&stage).complete(&cx(), call).await.unwrap_err();
     assert_eq!(error.code, Code::Upstream, "what was tried says more than the empty purse");
 }
+
+#[tokio::test]
+async fn what_is_relayed_embedded_or_counted_goes_only_where_it_may() {
+    use doorward_core::{DialectId, EmbedCall, EmbedInput, RelayCall};
+
+    let stage = Stage::new(|_, _, _| Act::status(500));
+    let openai = |name: &str, region: &str| {
+        let provider = doorward_model_router::Provider::named("openai").unwrap();
+        let url = format!("http://{name}");
+        let upstream = doorward_model_router::Upstream::new(name, provider, Some(&url)).unwrap();
+        upstream.with_labels(said(&[("region", region)]))
+    };
+    let router = Router::builder(stage.clone(), Arc::new(NoCredentials))
+        .upstream(openai("us", "us"))
+        .upstream(openai("eu", "eu"))
+        .alias(alias("name = 'a'\ntargets = ['us/m', 'eu/m']"))
+        .build()
+        .unwrap();
+    let relay = |upstream: Option<&str>| RelayCall {
+        upstream: upstream.map(str::to_owned),
+        model: None,
+        dialect: DialectId::OPENAI_CHAT,
+        method: "GET".into(),
+        path: "/files".into(),
+        headers: vec![],
+        body: Box::pin(futures_util::stream::empty()),
+    };
+    let embed = || EmbedCall {
+        model: "a".into(),
+        input: vec![EmbedInput::Text("secret".into())],
+        ..EmbedCall::default()
+    };
+    let eu = caller(None, labels(&[("region", "eu")]));
+    drop(router.embed(&eu, embed()).await);
+    drop(router.count(&eu, chat("a", false)).await);
+    drop(router.relay(&eu, relay(None)).await.unwrap());
+    let refused = router.relay(&eu, relay(Some("us"))).await.unwrap_err();
+    assert_eq!(refused.rule.as_deref(), Some("data-policy"));
+    let mars = caller(None, labels(&[("region", "mars")]));
+    for refused in [
+        router.embed(&mars, embed()).await.unwrap_err(),
+        router.count(&mars, chat("a", false)).await.unwrap_err(),
+        router.relay(&mars, relay(None)).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.rule.as_deref(), Some("data-policy"), "{refused}");
+    }
+    assert_eq!(stage.asked("us"), 0);
+    assert!(stage.asked("eu") > 0);
+}
