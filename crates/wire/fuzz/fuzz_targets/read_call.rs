@@ -15,7 +15,9 @@ fuzz_target!(|data: &[u8]| {
         let _ = embeddings.read_call(body.clone());
         let _ = embeddings.read_reply(body.clone());
     }
-    let _ = dialect.read_error(429, body.clone());
+    for other in spoken::spoken() {
+        let _ = other.read_error(429, body.clone());
+    }
     if let Ok(call) = dialect.read_addressed(body.clone(), "m", false) {
         let to = Destination::new(&call.model);
         let _ = dialect.write_call(&call, &to);

@@ -143,7 +143,10 @@ impl Streaming {
                 }
                 ModelEvent::Finish { choice, .. } => drop(self.choices.insert(*choice, true)),
                 ModelEvent::Usage(usage) => {
-                    (self.usage, self.usage_sent) = (Some(*usage), true);
+                    // Beside an answer's end it may still lack the cost: it is told again then.
+                    let lacks =
+                        self.options.tell_cost && memchr::memmem::find(raw, b"\"cost\"").is_none();
+                    (self.usage, self.usage_sent) = (Some(*usage), !lacks);
                 }
                 ModelEvent::Billed(bill) => self.cost = bill.cost_usd.or(self.cost),
                 ModelEvent::Error { .. } | ModelEvent::Done => self.ended = true,

@@ -227,6 +227,15 @@ fn the_cost_is_told_to_who_asked() {
     assert_eq!(write(&OpenAiChat, options(false, true), &frames), stream);
     assert!(write(&OpenAiChat, options(true, false), &frames).contains(r#""cost":0.25}"#));
 
+    // Usage beside the answer's end has to go on at once: the cost follows.
+    let both = r#"data: {"id":"i","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+    let stream = format!("{both}\n\ndata: [DONE]\n\n");
+    let (mut frames, _) = read_answer(&OpenAiChat, true, stream.as_bytes(), 9999);
+    frames.insert(1, Frame::of(vec![ModelEvent::Billed(Box::new(bill.clone()))]));
+    let out = write(&OpenAiChat, options(true, true), &frames);
+    assert!(out.starts_with(both) && out.contains(r#""cost":0.25}"#), "{out}");
+    assert!(out.ends_with("data: [DONE]\n\n"), "{out}");
+
     let body = r#"{"id":"i","choices":[{"index":0,"message":{"content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
     let (mut frames, _) = read_answer(&OpenAiChat, false, body.as_bytes(), 9999);
     frames.push(Frame::of(vec![ModelEvent::Billed(Box::new(bill))]));
