@@ -187,7 +187,11 @@ impl Around {
         }
         let outcome = match error.code {
             Code::Cancelled => Outcome::Cancelled,
-            Code::Forbidden if error.rule.is_some() => Outcome::Denied,
+            Code::Forbidden | Code::RateLimited | Code::BudgetExhausted
+                if error.rule.is_some() && error.relayed.is_none() =>
+            {
+                Outcome::Denied
+            }
             _ => Outcome::Failed,
         };
         if let (Outcome::Denied, Some(rule)) = (outcome, &error.rule) {

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
-use doorward_core::{
-    Clock, Entropy, Names, PooledEntropy, Secret, SystemClock, Tools,
-};
+use doorward_core::{Clock, Entropy, Names, PooledEntropy, Secret, SystemClock, Tools};
 use doorward_guardrails::{Contracts, Stance, ToolEngine};
 use doorward_identity::{Guesses, Pepper, Rules, StaticCredentials, VirtualKeys};
 use doorward_mcp_broker::{Broker, Server, ServerKind, ServerStatus};
@@ -270,7 +268,8 @@ pub fn open_storage(root: &Root) -> Result<(Keep, Sqlite, PathBuf), StartError> 
 /// missing.
 pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, SecretRefError)> {
     let keys = root.upstream.iter().flat_map(|upstream| {
-        let named = |(what, reference)| (format!("the {what} of upstream `{}`", upstream.name), reference);
+        let named =
+            |(what, reference)| (format!("the {what} of upstream `{}`", upstream.name), reference);
         upstream.secrets().map(named)
     });
     let headers = root.server.iter().filter_map(|server| {

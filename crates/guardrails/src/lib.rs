@@ -55,6 +55,7 @@
 //!     ask_usage: false,
 //!     extra: vec![],
 //!     raw: None,
+//!     ..ModelCall::default()
 //! };
 //! let mut admission = engine.admit(&cx, &mut call).now_or_never().unwrap()?;
 //! assert!(!admission.label.is_trusted());
@@ -63,7 +64,7 @@
 //! for (call, to) in [(0, "bob@corp.com"), (1, "eve@evil.com")] {
 //!     let (id, name) = (call.to_string(), "mail__send".to_owned());
 //!     let frame = Frame::of(vec![
-//!         ModelEvent::ToolStart { call, choice: 0, id, name },
+//!         ModelEvent::ToolStart { call, choice: 0, id, name, state: None },
 //!         ModelEvent::ToolDelta { call, json: format!(r#"{{"to":"{to}","body":"…"}}"#) },
 //!         ModelEvent::ToolEnd { call },
 //!     ]);

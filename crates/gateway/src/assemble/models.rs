@@ -80,8 +80,7 @@ pub(super) fn router(
 }
 
 fn upstream(config: &UpstreamConfig, environment: &Environment) -> Result<Upstream, StartError> {
-    let wrong =
-        |error: Box<Any>| StartError::new(format!("upstream `{}`", config.name), error);
+    let wrong = |error: Box<Any>| StartError::new(format!("upstream `{}`", config.name), error);
     let provider = Provider::named(&config.provider)
         .ok_or_else(|| wrong(format!("unknown provider `{}`", config.provider).into()))?;
     let options = options(config, &provider, environment);
@@ -155,8 +154,8 @@ fn aws(name: &str, keys: &AwsKeys, environment: &Environment) -> Result<Credenti
         let what = format!("the {what} of upstream `{name}`");
         move |error: SecretRefError| StartError::new(what, error)
     };
-    let id = secret_value(&keys.access_key_id, environment)
-        .map_err(missing("AWS access key id"))?;
+    let id =
+        secret_value(&keys.access_key_id, environment).map_err(missing("AWS access key id"))?;
     let secret = keys.secret_access_key.resolve(environment);
     let token = keys.session_token.as_ref().map(|token| token.resolve(environment)).transpose();
     Ok(Credential::Aws {

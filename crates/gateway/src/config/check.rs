@@ -247,7 +247,9 @@ fn limits(root: &Root) -> Result<(), Fault> {
         return Err(Fault {
             trail: vec!["ledger".into(), "unpriced".into()],
             message: "`estimate` needs a price to estimate with".to_owned(),
-            suggestion: Some("expected `fallback = { input = …, output = … }` beside it".to_owned()),
+            suggestion: Some(
+                "expected `fallback = { input = …, output = … }` beside it".to_owned(),
+            ),
         });
     }
     Ok(())

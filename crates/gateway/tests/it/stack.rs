@@ -174,7 +174,7 @@ fn router(upstream: &Upstream, clock: &Arc<dyn Clock>) -> Router {
 /// A dollar a token.
 fn prices() -> Prices {
     let price = Price::new(Amount::whole(1_000_000), Amount::whole(1_000_000));
-    Prices::new(Unpriced::Deny).with("chat/m-1", price).with("claude/m-1", price)
+    Prices::new(Unpriced::Deny).with("chat/m-1", price.clone()).with("claude/m-1", price)
 }
 
 fn keys(clock: &Arc<dyn Clock>, scopes: Scopes) -> (VirtualKeys, Secret) {

@@ -8,7 +8,7 @@ use crate::turn_store::Mark;
 
 fn call(id: &str, arguments: &str) -> Part {
     let (id, name, arguments) = (id.into(), "read".into(), arguments.into());
-    Body::ToolUse(ToolUse { id, name, arguments }).into()
+    Body::ToolUse(ToolUse { id, name, arguments, ..ToolUse::default() }).into()
 }
 
 fn result(id: &str, texts: &[&str]) -> Part {

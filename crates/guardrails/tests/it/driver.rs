@@ -282,6 +282,7 @@ impl Chat<'_> {
             ask_usage: false,
             extra: vec![],
             raw: None,
+            ..ModelCall::default()
         }
     }
 
@@ -303,7 +304,7 @@ impl Chat<'_> {
             parts.push(Part::text(text));
         }
         for (id, name, arguments) in answered.calls() {
-            parts.push(Body::ToolUse(ToolUse { id, name, arguments }).into());
+            parts.push(Body::ToolUse(ToolUse { id, name, arguments, ..ToolUse::default() }).into());
         }
         self.messages.push(Message { role: Role::Assistant, parts, name: None });
         answered
@@ -359,6 +360,7 @@ fn tool_def(name: &str) -> ToolDef {
         cache_control: None,
         opaque: None,
         hidden: false,
+        custom: false,
     }
 }
 
@@ -371,7 +373,7 @@ pub(crate) fn events(text: &str, calls: &[Made<'_>]) -> Vec<ModelEvent> {
     }
     for (call, (id, name, arguments)) in (0..).zip(calls) {
         let (id, name) = ((*id).to_owned(), (*name).to_owned());
-        events.push(ModelEvent::ToolStart { call, choice: 0, id, name });
+        events.push(ModelEvent::ToolStart { call, choice: 0, id, name, state: None });
         let half = (0..=arguments.len() / 2).rev().find(|at| arguments.is_char_boundary(*at));
         let (a, b) = arguments.split_at(half.unwrap_or(0));
         events.push(ModelEvent::ToolDelta { call, json: a.into() });

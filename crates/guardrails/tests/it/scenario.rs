@@ -262,12 +262,17 @@ fn reasoning_is_never_altered() {
     let mut events = crate::driver::events("", &[("c2", "local_delete", r#"{"path":"/x"}"#)]);
     let thought = [
         ModelEvent::Reasoning { choice: 0, text: "hm".into() },
-        ModelEvent::ReasoningSignature { signature: "sig".into() },
-        ModelEvent::RedactedReasoning { data: "red".into() },
+        ModelEvent::ReasoningSignature { state: issued("sig") },
+        ModelEvent::RedactedReasoning { state: issued("red") },
     ];
     events.splice(1..1, thought.clone());
     let answered = chat.answer(std::iter::once(doorward_core::Frame::of(events.clone())));
     assert_eq!(answered.sent[1..4], thought);
     assert_eq!(answered.calls()[0].1, "doorward__denied");
     assert_eq!(answered.sent.last(), events.last());
+}
+
+fn issued(data: &str) -> doorward_core::IssuerState {
+    let issuer = doorward_core::DialectId::ANTHROPIC_MESSAGES;
+    doorward_core::IssuerState { issuer, data: data.to_owned() }
 }

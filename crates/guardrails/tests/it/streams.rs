@@ -54,6 +54,7 @@ fn a_call_in_many_pieces_is_judged_whole() {
         choice: 0,
         id: "c2".into(),
         name: "local_delete".into(),
+        state: None,
     }];
     for char in r#"{"path":"/srv/ü"}"#.chars() {
         list.push(ModelEvent::ToolDelta { call: 0, json: char.into() });
@@ -142,6 +143,7 @@ fn pieces_of_no_known_call_drop_out() {
         choice: 0,
         id: "c".into(),
         name: name.into(),
+        state: None,
     };
     let end = |call| ModelEvent::ToolEnd { call };
     for list in [
@@ -175,8 +177,13 @@ fn a_call_beyond_all_bounds_is_an_error() {
     let mut chat = world.chat();
     chat.user("Mail carol");
     let (mut admission, ..) = chat.admit();
-    let start =
-        ModelEvent::ToolStart { call: 0, choice: 0, id: "c".into(), name: "local_x".into() };
+    let start = ModelEvent::ToolStart {
+        call: 0,
+        choice: 0,
+        id: "c".into(),
+        name: "local_x".into(),
+        state: None,
+    };
     assert!(matches!(admission.watch.frame(Frame::of(vec![start])), Flow::Hold));
     let chunk = "x".repeat(1 << 20);
     let delta = || Frame::of(vec![ModelEvent::ToolDelta { call: 0, json: chunk.clone() }]);
