@@ -268,9 +268,12 @@ fn duration(text: &str) -> Option<Duration> {
 /// upstream's failure: the credential is Doorward's, not the caller's.
 fn code_of_word(word: &str) -> Option<Code> {
     Some(match word {
-        "overloaded_error" | "provider_overloaded" | "UNAVAILABLE" | "server_overloaded" => {
-            Code::Overloaded
-        }
+        "overloaded_error"
+        | "provider_overloaded"
+        | "UNAVAILABLE"
+        | "server_overloaded"
+        | "server_is_overloaded"
+        | "slow_down" => Code::Overloaded,
         "insufficient_quota" | "billing_error" | "billing_hard_limit_reached" => {
             Code::BudgetExhausted
         }
@@ -283,9 +286,10 @@ fn code_of_word(word: &str) -> Option<Code> {
         "not_found_error" | "model_not_found" => Code::NotFound,
         "request_too_large" => Code::TooLarge,
         "timeout_error" | "DEADLINE_EXCEEDED" => Code::Timeout,
-        "invalid_request_error" | "context_length_exceeded" | "INVALID_ARGUMENT" => {
-            Code::InvalidRequest
-        }
+        "invalid_request_error"
+        | "context_length_exceeded"
+        | "invalid_prompt"
+        | "INVALID_ARGUMENT" => Code::InvalidRequest,
         _ => return None,
     })
 }

@@ -52,7 +52,7 @@ pub(super) fn read<'a>(
 
 /// The choice as it was written, where the common form says less and no tool that it may name is
 /// hidden.
-pub(super) fn written<'c>(call: &'c ModelCall, own: bool) -> Option<&'c RawValue> {
+pub(super) fn written(call: &ModelCall, own: bool) -> Option<&RawValue> {
     let hides = call.tools.iter().any(|tool| tool.hidden);
     let subset = call.extra.iter().find(|(name, _)| name == "tool_choice");
     subset.filter(|_| own && !hides).map(|(_, value)| &**value)

@@ -168,6 +168,7 @@ struct UsageIn {
 }
 
 #[derive(Deserialize, Default)]
+#[expect(clippy::struct_field_names, reason = "they are the wire's")]
 struct InputDetails {
     cached_tokens: Option<Count>,
     cache_write_tokens: Option<Count>,

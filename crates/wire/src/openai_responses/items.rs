@@ -346,12 +346,11 @@ impl Turns {
 
     fn output(&mut self, body: Body) {
         self.thought_without_call();
-        match self.messages.last_mut().filter(|_| self.outputs) {
-            Some(last) => last.parts.push(body.into()),
-            None => {
-                let parts = vec![body.into()];
-                self.messages.push(Message { role: Role::User, parts, name: None });
-            }
+        if let Some(last) = self.messages.last_mut().filter(|_| self.outputs) {
+            last.parts.push(body.into());
+        } else {
+            let parts = vec![body.into()];
+            self.messages.push(Message { role: Role::User, parts, name: None });
         }
         self.outputs = true;
     }

@@ -32,6 +32,7 @@ const MOST_ITEMS: usize = 100_000;
 /// # Errors
 ///
 /// [`ReadError`] where the body is no object, or its `input` neither string nor list.
+#[expect(clippy::needless_pass_by_value, reason = "bodies are handed on")]
 pub fn continue_from(body: Bytes, earlier: &[Box<RawValue>]) -> Result<Bytes, ReadError> {
     let source = Source::new(&body)?;
     let members = source.members()?;

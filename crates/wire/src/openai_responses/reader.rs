@@ -105,7 +105,7 @@ impl Decoder for Responses {
             "response.failed" | "response.cancelled" => {
                 let response =
                     event.response.map(|it| source.read::<ResponseIn<'_>>(it)).transpose()?;
-                self.failed(response, out);
+                self.failed(response.as_ref(), out);
             }
             "error" | "response.error" => self.fail(data, out),
             "response.output_item.added" => {
@@ -138,7 +138,7 @@ impl Decoder for Responses {
         let failed =
             response.error.is_some() || matches!(&*response.status.0, "failed" | "cancelled");
         if failed {
-            self.failed(Some(response), out);
+            self.failed(Some(&response), out);
             return Ok(());
         }
         if response.output.is_none() {
@@ -282,11 +282,11 @@ impl Responses {
                 let json = logprobs(event.logprobs);
                 out.extend(json.map(|json| ModelEvent::Logprobs { choice: 0, json }));
             }
-            "response.output_text.done" if !event.text.0.is_empty() => {
-                if self.said(key, part, out) {
-                    let text = event.text.0.clone().into_owned();
-                    out.push(ModelEvent::Text { choice: 0, text });
-                }
+            "response.output_text.done"
+                if !event.text.0.is_empty() && self.said(key, part, out) =>
+            {
+                let text = event.text.0.clone().into_owned();
+                out.push(ModelEvent::Text { choice: 0, text });
             }
             "response.output_text.annotation.added" => {
                 let citation = event.annotation.and_then(citation);
@@ -297,11 +297,9 @@ impl Responses {
                 let text = event.delta.0.clone().into_owned();
                 out.push(ModelEvent::Refusal { choice: 0, text });
             }
-            "response.refusal.done" if !event.refusal.0.is_empty() => {
-                if self.said(key, part, out) {
-                    let text = event.refusal.0.clone().into_owned();
-                    out.push(ModelEvent::Refusal { choice: 0, text });
-                }
+            "response.refusal.done" if !event.refusal.0.is_empty() && self.said(key, part, out) => {
+                let text = event.refusal.0.clone().into_owned();
+                out.push(ModelEvent::Refusal { choice: 0, text });
             }
             "response.reasoning_summary_text.delta" => {
                 let paragraph = event.summary_index.unwrap_or_default().0;
@@ -456,9 +454,9 @@ impl Responses {
         }
     }
 
-    fn failed(&mut self, response: Option<ResponseIn<'_>>, out: &mut Vec<ModelEvent>) {
-        let error = response.as_ref().and_then(|response| response.error);
-        if let Some(response) = &response {
+    fn failed(&mut self, response: Option<&ResponseIn<'_>>, out: &mut Vec<ModelEvent>) {
+        let error = response.and_then(|response| response.error);
+        if let Some(response) = response {
             self.note(response);
         }
         if self.usage.is_some() {

@@ -17,6 +17,7 @@ use crate::emit::{self, Object};
 
 /// What was told of an answer, and how to tell more.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Telling {
     pub(super) options: WriterOptions,
     id: String,
@@ -109,24 +110,21 @@ impl Telling {
         self.items.get_mut(at).map(|item| &mut item.kind)
     }
 
-    /// The number of the next event, forwarded ones included from here on.
-    pub(super) fn count(&mut self) -> u64 {
+    /// Counts events here from now on, forwarded ones too: the next one follows the last.
+    pub(super) fn take_count(&mut self) {
         if !std::mem::replace(&mut self.counted, true)
             && let Some(last) = self.last.take()
         {
             self.next = Place::of(&last).sequence.map_or(self.next, |last| last.saturating_add(1));
         }
-        let number = self.next;
-        self.next += 1;
-        number
     }
 
-    /// Counts events from here on; the next one has this number, if it is known.
-    pub(super) fn count_from(&mut self, next: Option<u64>) {
-        if !self.counted {
-            self.count();
-            self.next = next.unwrap_or(self.next.saturating_sub(1));
-        }
+    /// The next event's number.
+    pub(super) fn count(&mut self) -> u64 {
+        self.take_count();
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        number
     }
 
     fn event(&mut self, kind: &str, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
@@ -532,7 +530,11 @@ impl Telling {
                     None => ("response.function_call_arguments.done", "arguments"),
                 };
                 let text = called.text().into_owned();
-                self.of_item(at, kind, out, |body, _| body.str(field, &text));
+                let name = called.free.is_none().then(|| called.name.clone());
+                self.of_item(at, kind, out, |body, _| {
+                    body.opt_str("name", name.as_deref());
+                    body.str(field, &text);
+                });
             }
             _ => {}
         }

@@ -144,7 +144,7 @@ impl Items<'_, '_, '_> {
     fn item(&mut self, at: usize, nth: usize, part: &Part, assistant: bool) {
         let path = format!("messages[{at}].parts[{nth}]");
         match &part.body {
-            Body::ToolUse(call) if assistant => self.call(path, call),
+            Body::ToolUse(call) if assistant => self.call(&path, call),
             Body::ToolUse(_) => self.drop(path, "only the model calls tools"),
             Body::ToolResult(result) if !assistant => self.result(&path, result),
             Body::ToolResult(_) => self.drop(path, "the model gives no tool results"),
@@ -156,7 +156,7 @@ impl Items<'_, '_, '_> {
         }
     }
 
-    fn call(&mut self, path: String, call: &ToolUse) {
+    fn call(&mut self, path: &str, call: &ToolUse) {
         if call.state.is_some() {
             self.drop(format!("{path}.state"), FOREIGN);
         }

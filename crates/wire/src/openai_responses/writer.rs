@@ -177,10 +177,9 @@ impl Streaming {
             self.telling.close(out);
         }
         let at = self.telling.items.len();
-        if u64::try_from(at) != Ok(index) && !self.telling.counted {
+        if u64::try_from(at) != Ok(index) {
             // From here on all numbers differ.
-            let next = place.sequence;
-            self.telling.count_from(next);
+            self.telling.take_count();
         }
         self.telling.items.push(begun(item));
         self.telling.open = Some(at);

@@ -14,6 +14,7 @@ mod guarded;
 mod hostile;
 mod kept;
 mod quirks;
+mod responses;
 mod splices;
 mod splits;
 mod traps;
