@@ -14,6 +14,7 @@ use crate::splice::{is_hidden, shown};
 use crate::{Destination, Dropped, WriteError, Written, custom, preferences};
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
+    crate::bound::check(call, ID)?;
     refuse_addresses(call, to.quirks)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
     // Such an upstream is a gateway itself: what is meant for one goes on to it.

@@ -12,6 +12,7 @@ use crate::splice::shown;
 use crate::{Destination, Dropped, WriteError, Written};
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
+    crate::bound::check(call, ID)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
     let hides = call.tools.iter().any(|tool| tool.hidden);
     if let Some(raw) = own.filter(|raw| !raw.body.is_empty() && !hides) {

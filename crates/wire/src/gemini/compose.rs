@@ -19,6 +19,7 @@ const FREE_TEXT: &str =
     r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
+    crate::bound::check(call, ID)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
     if let Some(raw) = own.filter(|raw| !raw.body.is_empty())
         && let Some(written) = forward::same_dialect(call, raw, to)?

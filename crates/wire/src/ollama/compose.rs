@@ -24,6 +24,7 @@ const SHAPE: Shape = Shape {
 };
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
+    crate::bound::check(call, ID)?;
     let own = call.raw.as_ref().filter(|raw| raw.dialect == ID);
     if let Some(raw) = own.filter(|raw| !raw.body.is_empty())
         && let Some(body) = splice::same_dialect(call, raw, to, SHAPE)?

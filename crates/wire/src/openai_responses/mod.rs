@@ -23,6 +23,7 @@ mod sift;
 mod state;
 mod telling;
 mod turns;
+mod whole;
 mod writer;
 
 use bytes::{Bytes, BytesMut};

@@ -241,6 +241,15 @@ impl Part {
     }
 }
 
+/// A message's last piece, of this kind; begun if it is not.
+pub(super) fn part_of(parts: &mut Vec<Part>, refusal: bool) -> &mut Part {
+    if parts.last().is_none_or(|part| part.refusal != refusal) {
+        parts.push(Part::new(refusal));
+    }
+    let last = parts.len() - 1;
+    &mut parts[last]
+}
+
 /// Several lists as one.
 pub(super) fn joined(lists: &[String]) -> String {
     let inner = |list: &String| {

@@ -1,13 +1,15 @@
 //! Events into a client's stream: items that open, grow and close, one at a time.
 
+mod follow;
+
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use doorward_core::{Billed, CallError, Citation, Finish, IssuerState, Media, ModelEvent, Usage};
 
 use super::output::{
-    Called, Head, Item, Kind, Part, Thought, joined, write_citation, write_failure, write_items,
-    write_response, write_summary,
+    Called, Head, Item, Kind, Part, Thought, joined, part_of, write_citation, write_failure,
+    write_items, write_response, write_summary,
 };
 use super::place::Place;
 use super::{ID, incomplete_word, state};
@@ -47,63 +49,6 @@ pub(super) struct Telling {
 impl Telling {
     pub(super) fn new(options: WriterOptions) -> Self {
         Self { options, ..Self::default() }
-    }
-
-    /// Takes note of what an event says of the answer as a whole.
-    pub(super) fn note(&mut self, event: &ModelEvent) {
-        match event {
-            ModelEvent::Start { id, model, created, usage } => {
-                id.clone_into(&mut self.id);
-                model.clone_into(&mut self.model);
-                self.created = *created;
-                self.usage = usage.or(self.usage);
-            }
-            ModelEvent::Usage(usage) => self.usage = Some(*usage),
-            ModelEvent::Billed(billed) => self.billed = Some(billed.clone()),
-            ModelEvent::Finish { choice: 0, reason, .. } => self.finish = Some(*reason),
-            _ => {}
-        }
-    }
-
-    /// Takes note of what a forwarded event says of the open item: it may yet have to be told
-    /// here.
-    pub(super) fn follow(&mut self, event: &ModelEvent) {
-        self.note(event);
-        match event {
-            ModelEvent::ToolStart { call, .. } => {
-                if let Some(open) = self.open {
-                    self.calls.insert(*call, open);
-                }
-            }
-            ModelEvent::ToolDelta { call, json } => {
-                let at = self.calls.get(call).copied();
-                if let Some(Kind::Call(called)) = at.and_then(|at| self.kind(at)) {
-                    called.push(json);
-                }
-            }
-            ModelEvent::Error { .. } | ModelEvent::Done => self.ended = true,
-            event => {
-                let Some(kind) = self.open.and_then(|at| self.kind(at)) else { return };
-                match (event, kind) {
-                    (ModelEvent::Text { text, .. }, Kind::Message(parts)) => {
-                        part_of(parts, false).text.push_str(text);
-                    }
-                    (ModelEvent::Refusal { text, .. }, Kind::Message(parts)) => {
-                        part_of(parts, true).text.push_str(text);
-                    }
-                    (ModelEvent::Citation { citation, .. }, Kind::Message(parts)) => {
-                        part_of(parts, false).citations.push(citation.clone());
-                    }
-                    (ModelEvent::Logprobs { json, .. }, Kind::Message(parts)) => {
-                        part_of(parts, false).logprobs.push(json.clone());
-                    }
-                    (ModelEvent::Reasoning { text, .. }, Kind::Thought(thought)) => {
-                        thought.push(text);
-                    }
-                    _ => {}
-                }
-            }
-        }
     }
 
     fn kind(&mut self, at: usize) -> Option<&mut Kind> {
@@ -560,15 +505,6 @@ impl Telling {
         self.items.retain(|item| item.done);
         self.of_answer("response.failed", ("failed", Some(error)), out);
     }
-}
-
-/// A message's last piece, of this kind; begun if it is not.
-fn part_of(parts: &mut Vec<Part>, refusal: bool) -> &mut Part {
-    if parts.last().is_none_or(|part| part.refusal != refusal) {
-        parts.push(Part::new(refusal));
-    }
-    let last = parts.len() - 1;
-    &mut parts[last]
 }
 
 fn last_paragraph(item: &Item) -> u64 {
