@@ -30,6 +30,8 @@ struct Kept {
     body: Bytes,
     /// What was asked: earlier turns first.
     input: Vec<Box<RawValue>>,
+    /// The ids of what was answered.
+    items: Vec<String>,
     size: usize,
 }
 
@@ -42,6 +44,8 @@ pub(super) struct KeptAnswers {
 #[derive(Default)]
 struct Shelf {
     of: HashMap<Key, Arc<Kept>>,
+    /// Which answer an item is of.
+    items: HashMap<Key, Key>,
     /// The oldest first.
     order: VecDeque<Key>,
     size: usize,
@@ -67,11 +71,16 @@ impl KeptAnswers {
             return;
         }
         let key = (principal.clone(), id.to_owned());
+        let answered = responses::output_items(&body).unwrap_or_default();
+        let items: Vec<String> = answered.iter().filter_map(|item| name(item)).collect();
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.remove(&key);
         shelf.size += size;
         shelf.order.push_back(key.clone());
-        shelf.of.insert(key, Arc::new(Kept { body, input, size }));
+        for item in &items {
+            shelf.items.insert((principal.clone(), item.clone()), key.clone());
+        }
+        shelf.of.insert(key, Arc::new(Kept { body, input, items, size }));
         while shelf.size > self.most {
             let Some(oldest) = shelf.order.front().cloned() else { break };
             shelf.remove(&oldest);
@@ -81,6 +90,16 @@ impl KeptAnswers {
     fn find(&self, principal: &Arc<str>, id: &str) -> Option<Arc<Kept>> {
         let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.of.get(&(principal.clone(), id.to_owned())).cloned()
+    }
+
+    /// An item of one of the principal's kept answers.
+    fn item(&self, principal: &Arc<str>, id: &str) -> Option<Box<RawValue>> {
+        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = shelf.items.get(&(principal.clone(), id.to_owned()))?;
+        let kept = shelf.of.get(key)?.clone();
+        drop(shelf);
+        let items = responses::output_items(&kept.body).ok()?;
+        items.into_iter().find(|item| name(item).is_some_and(|named| named == id))
     }
 
     fn remove(&self, principal: &Arc<str>, id: &str) -> bool {
@@ -93,6 +112,9 @@ impl Shelf {
     fn remove(&mut self, key: &Key) -> bool {
         let Some(kept) = self.of.remove(key) else { return false };
         self.size = self.size.saturating_sub(kept.size);
+        for item in &kept.items {
+            self.items.remove(&(key.0.clone(), item.clone()));
+        }
         self.order.retain(|other| other != key);
         true
     }
@@ -172,6 +194,16 @@ impl Edge {
         responses::continue_from(body, &earlier).map_err(doorward_wire::ReadError::in_request)
     }
 
+    /// A request with the items that it only names (`item_reference`) put in their places, where
+    /// they are kept.
+    pub(super) fn resolved(&self, cx: &Cx, body: Bytes) -> Result<Bytes, CallError> {
+        if memchr::memmem::find(&body, b"item_reference").is_none() {
+            return Ok(body);
+        }
+        let find = |id: &str| self.kept.item(&cx.principal.id, id);
+        responses::resolve_references(body, find).map_err(doorward_wire::ReadError::in_request)
+    }
+
     /// A kept answer, what it was an answer to, or its end.
     pub(super) fn kept_answer(&self, cx: &Cx, id: &str, part: KeptPart) -> Response<ResponseBody> {
         let found = self.kept.find(&cx.principal.id, id);
@@ -189,6 +221,11 @@ impl Edge {
             }
         }
     }
+}
+
+/// An item's id.
+fn name(item: &RawValue) -> Option<String> {
+    serde_json::from_str::<Named>(item.get()).ok().map(|named| named.id)
 }
 
 fn gone(id: &str) -> CallError {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use doorward_core::{CallError, Code, Cx, ModelCall};
+use doorward_core::{CallError, Code, Cx, DialectId, ModelCall};
 use doorward_wire::{Dialect, ReadError, WriterOptions};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
@@ -44,12 +44,15 @@ impl Edge {
     ) -> Result<Response<ResponseBody>, CallError> {
         let array = at.as_ref().is_some_and(|at| at.array);
         let mut call = self.read_call(&cx, dialect, at, request).await?;
-        if let Some(previous) = call.previous.take() {
-            call = self.go_on(&cx, dialect, &previous, call)?;
+        let previous = call.previous.take();
+        if let Some(previous) = &previous {
+            call = self.go_on(&cx, dialect, previous, call)?;
         }
         let keeper =
             call.raw.as_ref().and_then(|raw| Keeper::of(self, &cx, dialect.id(), &raw.body));
-        let options = WriterOptions { array, ..self.writer_options(&cx, dialect, &call) };
+        let mut options = WriterOptions { array, ..self.writer_options(&cx, dialect, &call) };
+        let told = previous.and_then(|id| serde_json::value::to_raw_value(&id).ok());
+        options.echo.extend(told.map(|id| ("previous_response_id".to_owned(), id)));
         if call.stream {
             self.stream(cx, dialect, call, options, keeper, hold).await
         } else {
@@ -107,7 +110,10 @@ impl Edge {
         request: Request<Incoming>,
     ) -> Result<ModelCall, CallError> {
         let headers = request::dialect_headers(request.headers());
-        let body = within(cx, request::body(self.parts.limits.body, request)).await?;
+        let mut body = within(cx, request::body(self.parts.limits.body, request)).await?;
+        if dialect.id() == DialectId::OPENAI_RESPONSES {
+            body = self.resolved(cx, body)?;
+        }
         let read = match at {
             Some(at) => dialect.read_addressed(body, &at.model, at.stream),
             None => dialect.read_call(body),
