@@ -84,12 +84,11 @@ impl Group {
         let ordered = self.targets.iter().any(|target| target.order.is_some());
         let single = sorted.len() == 1;
         let strategy = if ordered || single { "fallback" } else { settings.strategy };
+        let scale = scale(&self.targets);
         let weight = |target: &Target| match (strategy, target.weight) {
             ("weighted", Some(weight)) => {
-                format!(
-                    "{{ target = {}, weight = {weight} }}",
-                    super::toml_text::quoted(&target.name)
-                )
+                let (name, weight) = (super::toml_text::quoted(&target.name), weight * scale);
+                format!("{{ target = {name}, weight = {weight:.0} }}")
             }
             _ => super::toml_text::quoted(&target.name),
         };
@@ -128,6 +127,12 @@ impl Group {
         }
         table.write(config);
     }
+}
+
+/// What makes the weights whole numbers, as they are here: 1, or 100 for fractions.
+fn scale(targets: &[Target]) -> f64 {
+    let fraction = |target: &Target| target.weight.is_some_and(|weight| weight.fract() > 0.0);
+    if targets.iter().any(fraction) { 100.0 } else { 1.0 }
 }
 
 /// The upstreams that the deployments need: one for each place and key.
