@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod clock;
+pub mod counters;
 pub mod keys;
 pub mod log;
 pub mod provider;
