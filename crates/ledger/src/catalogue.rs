@@ -106,7 +106,10 @@ impl Catalogue {
         let hash = blake3::hash(text.as_bytes()).to_hex()[..12].to_owned();
         let mut read = match serde_json::from_str::<List>(text) {
             Ok(list) => Self::of_list(list),
-            Err(own) => litellm::read(text).ok_or(CatalogueError::Json(own))?,
+            Err(own) => {
+                let other = litellm::read(text).filter(|list| !list.providers.is_empty());
+                other.ok_or(CatalogueError::Json(own))?
+            }
         };
         if read.providers.is_empty() {
             return Err(CatalogueError::Empty);

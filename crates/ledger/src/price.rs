@@ -262,7 +262,7 @@ fn part(tokens: u64, rate: u64) -> u128 {
 }
 
 fn per_thousand(count: u64, price: Option<Amount>) -> u128 {
-    u128::from(count) * u128::from(price.unwrap_or_default().millionths()) * 1_000
+    part(count, price.unwrap_or_default().millionths()).saturating_mul(1_000)
 }
 
 /// The sum, which is in millionths of a micro-dollar, in nano-dollars.

@@ -79,6 +79,11 @@ impl<'a> Fields<'a> {
         self.amount(&format!("{name}{}{}", above.unwrap_or_default(), suffix.tier))
     }
 
+    /// A price of the cache; a zero there stands for one that is not told.
+    fn cache(&self, name: &str, suffix: Suffix<'_>) -> Option<Amount> {
+        self.at(name, suffix).filter(|price| *price > Amount::default())
+    }
+
     /// The dearest of several that we do not tell apart.
     fn dearest(&self, names: &[&str], suffix: Suffix<'_>) -> Option<Amount> {
         let (first, others) = names.split_first()?;
@@ -98,9 +103,9 @@ impl<'a> Fields<'a> {
                 ],
                 suffix,
             ),
-            cache_read: self.at("cache_read_input_token_cost", suffix),
-            cache_write: self.at("cache_creation_input_token_cost", suffix),
-            cache_write_1h: self.at("cache_creation_input_token_cost_above_1hr", suffix),
+            cache_read: self.cache("cache_read_input_token_cost", suffix),
+            cache_write: self.cache("cache_creation_input_token_cost", suffix),
+            cache_write_1h: self.cache("cache_creation_input_token_cost_above_1hr", suffix),
         }
     }
 

@@ -98,9 +98,9 @@ fn calendar_windows_begin_at_midnight_where_they_are() {
         (
             Window::Day,
             Some("America/Havana"),
-            "2026-11-01T12:00:00Z",
-            "2026-11-01T04:00:00Z",
-            "2026-11-02T05:00:00Z",
+            "2025-11-02T12:00:00Z",
+            "2025-11-02T04:00:00Z",
+            "2025-11-03T05:00:00Z",
         ),
         // A day that was left out altogether.
         (
@@ -134,8 +134,8 @@ fn windows_follow_one_another_across_a_year_of_clock_changes() {
         for window in [Window::Day, Window::Week, Window::Month] {
             let rule = Rule { time_zone: Some(zone.into()), ..rule(window) };
             let schedule = Schedule::new(&rule).unwrap();
-            let mut now = micros("2026-01-01T00:00:00Z");
-            while now < micros("2027-01-02T00:00:00Z") {
+            let mut now = micros("2025-01-01T00:00:00Z");
+            while now < micros("2026-01-02T00:00:00Z") {
                 let Span::Window { starts, ends } = schedule.span(now) else { panic!("{zone}") };
                 assert!(starts <= now && now < ends, "{zone} {window:?}");
                 let last = Timestamp::from_micros(ends.as_micros() - 1);

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use doorward_core::RequestId;
 use futures_util::FutureExt as _;
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
-use crate::counters::{Claim, Subject};
+use crate::counters::{Claim, ROLLING_PARTS, Span, Subject};
 
 fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros)
@@ -113,4 +114,49 @@ fn holds_that_were_forgotten_do_not_pile_up() {
         assert_eq!(reserve(&counts, &forgotten), Ok(()));
     }
     assert!(counts.lock().open.len() <= 20_001);
+}
+
+proptest! {
+    /// A rolling window against every single amount: never less than the window holds, and never
+    /// more than a window holds that is a sixtieth longer.
+    #[test]
+    fn a_rolling_window_never_counts_too_little_nor_more_than_a_part_too_much(
+        steps in proptest::collection::vec((0..50_000_i64, 0..100_u64, any::<bool>()), 1..200)
+    ) {
+        let length = 60_000;
+        let part = length / i64::from(ROLLING_PARTS);
+        let span = Span::Rolling { length: Duration::from_micros(60_000) };
+        let counts = Memory::default();
+        let (mut now, mut taken) = (0, Vec::new());
+        for (serial, (wait, amount, settled)) in steps.into_iter().enumerate() {
+            now += wait;
+            let one = hold(serial as u64, "r", span, now, 300, amount);
+            let within = |reach: i64, taken: &[(i64, u64)]| -> u64 {
+                taken.iter().filter(|(at, _)| *at > now - reach).map(|(_, amount)| amount).sum()
+            };
+            match reserve(&counts, &one) {
+                Ok(()) => taken.push((now, amount)),
+                Err(full) => {
+                    let full = full.unwrap();
+                    prop_assert!(within(length + part, &taken) + amount > 300, "refused in vain");
+                    // Not before, and at that moment.
+                    let room_at = full.room_at.unwrap();
+                    let early = Hold { at: at(room_at.as_micros() - 1), ..one.clone() };
+                    prop_assert!(room_at.as_micros() > now);
+                    prop_assert!(reserve(&counts, &early).is_err());
+                    prop_assert_eq!(reserve(&counts, &Hold { at: room_at, ..one }), Ok(()));
+                    return Ok(());
+                }
+            }
+            if settled {
+                counts.settle(&one, &[amount / 2]);
+                if let Some((_, kept)) = taken.last_mut() {
+                    *kept = amount / 2;
+                }
+            }
+            let counted = used(&counts, &one, now);
+            prop_assert!(counted >= within(length, &taken));
+            prop_assert!(counted <= within(length + part, &taken));
+        }
+    }
 }
