@@ -28,7 +28,7 @@ const KEY: &str = "api_key = { env = \"UPSTREAM_KEY\" }\n";
 const NATIVE: &str = "dialects = [\"ollama-chat\"]\n";
 const VERSION: &str = "api_version = \"2024-10-21\"\napi_key = { env = \"UPSTREAM_KEY\" }\n";
 const AWS: &str = "region = \"eu-central-1\"\n\
-     credentials = { access_key_id = { env = \"UPSTREAM_ID\" }, secret_access_key = { env = \"UPSTREAM_KEY\" } }\n";
+     aws = { access_key_id = { env = \"UPSTREAM_ID\" }, secret_access_key = { env = \"UPSTREAM_KEY\" } }\n";
 /// An access token is a key like another.
 const GOOGLE: &str =
     "project = \"scripted\"\nlocation = \"europe-west4\"\napi_key = { env = \"UPSTREAM_KEY\" }\n";

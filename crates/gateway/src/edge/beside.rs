@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_core::{CallError, Code, Cx, DialectId, RelayCall, RelayReply};
-use doorward_wire::{Dialect, Embedded, ReadError};
+use doorward_wire::{Dialect, Embedded, Embeddings, GeminiEmbedContent, ReadError};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -52,14 +52,21 @@ impl Edge {
             let embeddings = dialect.embeddings().ok_or_else(|| no_such("embeddings"))?;
             let body = within(&cx, request::body(self.parts.limits.body, request)).await?;
             let mut call = embeddings.read_call(body).map_err(ReadError::in_request)?;
+            let single = at.as_ref().is_some_and(|at| at.single);
             if let Some(at) = at {
                 call.model = at.model;
             }
             let (model, base64) = (call.model.clone(), call.base64);
             let reply = within(&cx, self.models.embed(&cx, call)).await?;
-            let same = reply.raw.clone().filter(|_| reply.dialect == dialect.id());
             let told = Embedded { reply: &reply, model: &model, base64 };
-            let mut response = json(same.unwrap_or_else(|| embeddings.write_reply(&told)));
+            let same = reply.raw.clone().filter(|_| reply.dialect == dialect.id());
+            let body = match same {
+                // Upstreams are asked for lists only.
+                _ if single => GeminiEmbedContent.write_reply(&told),
+                Some(raw) => raw,
+                None => embeddings.write_reply(&told),
+            };
+            let mut response = json(body);
             name_route(response.headers_mut(), &reply.route.target);
             Ok(response)
         };

@@ -64,6 +64,8 @@ pub(super) struct Addressed {
     pub(super) stream: bool,
     /// Whether the stream is a JSON array.
     pub(super) array: bool,
+    /// Whether one vector is answered instead of a list of them.
+    pub(super) single: bool,
 }
 
 /// What is asked of a kept answer.
@@ -244,7 +246,8 @@ fn gemini(method: &Method, path: &str, query: Option<&str>) -> Option<Path> {
             return Some(Path::WrongMethod { dialect, allowed: "POST" });
         }
         let sse = query.is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
-        let at = Addressed { model: decoded(model), stream, array: stream && !sse };
+        let (array, single) = (stream && !sse, verb == "embedContent");
+        let at = Addressed { model: decoded(model), stream, array, single };
         return Some(asked(dialect, Some(at)));
     }
     match (beta?, method) {
@@ -286,7 +289,7 @@ fn ai_sdk(method: &Method, rest: &str, headers: &HeaderMap) -> Path {
     let at = Addressed {
         model: model(&["ai-language-model-id", "ai-embedding-model-id", "ai-model-id"]),
         stream: text("ai-language-model-streaming") == Some("true"),
-        array: false,
+        ..Addressed::default()
     };
     asked(dialect, Some(at))
 }
@@ -329,7 +332,10 @@ mod tests {
         match path {
             Path::Complete { at: to, .. } => format!("complete {name}{}", at(to)),
             Path::Count { at: to, .. } => format!("count {name}{}", at(to)),
-            Path::Embed { at: to, .. } => format!("embed {name}{}", at(to)),
+            Path::Embed { at: to, .. } => {
+                let one = if to.as_ref().is_some_and(|to| to.single) { " one" } else { "" };
+                format!("embed {name}{}{one}", at(to))
+            }
             Path::Models { one, .. } => format!("models {name} {one:?}"),
             Path::Kept { id, part } => format!("kept {id} {part:?}"),
             Path::Relay { path, .. } => format!("relay {name} {path}"),
@@ -398,6 +404,7 @@ mod tests {
                 (post, "/v1beta/models/g:streamGenerateContent", "complete gemini g true true"),
                 (post, "/v1beta/models/g:countTokens", "count gemini g false false"),
                 (post, "/v1beta/models/g:batchEmbedContents", "embed gemini g false false"),
+                (post, "/v1beta/models/g:embedContent", "embed gemini g false false one"),
                 (get, "/v1beta/models", "models gemini None"),
                 (get, "/v1beta/models/g", "models gemini Some(\"g\")"),
                 (get, "/v1beta/models/g:generateContent", "not POST"),
