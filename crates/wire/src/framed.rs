@@ -84,13 +84,11 @@ impl<F: Framing, D: Decoder> Framed<F, D> {
             }
             Left::Open(unit) => {
                 let raw = unit.raw.clone();
-                match self.frame(unit) {
-                    Ok(frame) => out.push(frame),
-                    Err(_) => {
-                        out.extend(half(Some(raw)));
-                        return Err(ReadError::Cut);
-                    }
-                }
+                let Ok(frame) = self.frame(unit) else {
+                    out.extend(half(Some(raw)));
+                    return Err(ReadError::Cut);
+                };
+                out.push(frame);
             }
         }
         let mut events = Vec::new();
@@ -125,7 +123,7 @@ impl<F: Framing, D: Decoder> Reader for Framed<F, D> {
 pub(crate) struct Binary {
     splitter: Splitter,
     messages: Vec<Message>,
-    unit: fn(Message) -> Result<Unit, ReadError>,
+    unit: fn(&Message) -> Result<Unit, ReadError>,
     /// Whether a unit's bytes are the stream's.
     keeps_bytes: bool,
 }
@@ -137,11 +135,11 @@ impl Binary {
     }
 
     /// Units are made from the messages and have other bytes.
-    pub(crate) fn rewritten(unit: fn(Message) -> Result<Unit, ReadError>) -> Self {
+    pub(crate) fn rewritten(unit: fn(&Message) -> Result<Unit, ReadError>) -> Self {
         Self::with(unit, false)
     }
 
-    fn with(unit: fn(Message) -> Result<Unit, ReadError>, keeps_bytes: bool) -> Self {
+    fn with(unit: fn(&Message) -> Result<Unit, ReadError>, keeps_bytes: bool) -> Self {
         Self { splitter: Splitter::new(MOST_EVENT), messages: Vec::new(), unit, keeps_bytes }
     }
 }
@@ -150,7 +148,7 @@ impl Framing for Binary {
     fn push(&mut self, bytes: Bytes, out: &mut Vec<Unit>) -> Result<(), ReadError> {
         let split = self.splitter.push(bytes, &mut self.messages);
         for message in self.messages.drain(..) {
-            out.push((self.unit)(message)?);
+            out.push((self.unit)(&message)?);
         }
         split
     }
@@ -166,13 +164,13 @@ impl Framing for Binary {
 /// A message as a unit. What failed outside the service's own exceptions has a code and a message
 /// in its headers (`:error-code`, `:error-message`).
 #[expect(clippy::unnecessary_wraps, reason = "one of several ways to read a message")]
-fn named(message: Message) -> Result<Unit, ReadError> {
-    let name = kind_of(&message).map(str::to_owned);
+fn named(message: &Message) -> Result<Unit, ReadError> {
+    let name = kind_of(message).map(str::to_owned);
     let data = match message.header(":error-message") {
         Some(text) => Bytes::from(format!(r#"{{"message":"{}"}}"#, crate::emit::escape(text))),
         None => message.payload(),
     };
-    Ok(Unit { name, data: Some(data), raw: message.into_raw() })
+    Ok(Unit { name, data: Some(data), raw: message.raw().clone() })
 }
 
 /// The type of event, exception or error that a message is.

@@ -51,14 +51,17 @@ pub(crate) fn counted(input: u64) -> Usage {
 
 /// The texts to embed.
 pub(crate) fn texts(call: &EmbedCall) -> Result<Vec<&str>, WriteError> {
-    let text = |(nth, input)| match input {
-        &EmbedInput::Text(ref text) => Ok(text.as_str()),
-        EmbedInput::Tokens(_) => {
-            let reason = "this upstream takes texts and no token ids";
-            Err(WriteError { path: format!("input[{nth}]"), reason })
+    let mut texts = Vec::with_capacity(call.input.len());
+    for (nth, input) in call.input.iter().enumerate() {
+        match input {
+            EmbedInput::Text(text) => texts.push(text.as_str()),
+            EmbedInput::Tokens(_) => {
+                let reason = "this upstream takes texts and no token ids";
+                return Err(WriteError { path: format!("input[{nth}]"), reason });
+            }
         }
-    };
-    call.input.iter().enumerate().map(text).collect()
+    }
+    Ok(texts)
 }
 
 /// The body of a call that came in this dialect, with the model's name replaced where it stands

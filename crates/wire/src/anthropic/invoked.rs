@@ -33,11 +33,11 @@ struct Kind<'a> {
     kind: Word<'a>,
 }
 
-fn unit(message: Message) -> Result<Unit, ReadError> {
+fn unit(message: &Message) -> Result<Unit, ReadError> {
     let payload = message.payload();
-    let kind = kind_of(&message).unwrap_or_default();
+    let kind = kind_of(message).unwrap_or_default();
     if let Some(code) = exception_code(kind) {
-        return Ok(failure(code, &message, &payload));
+        return Ok(failure(code, message, &payload));
     }
     if kind != "chunk" {
         return Ok(Unit { raw: Bytes::new(), name: None, data: None });
@@ -53,7 +53,7 @@ fn unit(message: Message) -> Result<Unit, ReadError> {
         .and_then(|event| serde_json::from_str::<Kind<'_>>(event).ok())
         .map(|event| event.kind.0.into_owned())
         .ok_or_else(|| broken("expected an event that is JSON"))?;
-    Ok(written(name, event))
+    Ok(written(&name, event))
 }
 
 /// An exception, as Anthropic would tell it.
@@ -65,12 +65,12 @@ fn failure(code: Code, message: &Message, payload: &Bytes) -> Unit {
     let told = told.unwrap_or_else(|| "the provider reported an error".to_owned());
     let mut out = BytesMut::new();
     emit::object(&mut out, |body| write_error(body, &CallError::new(code, told)));
-    written("error".to_owned(), out.to_vec())
+    written("error", out.to_vec())
 }
 
 /// The event as bytes of a stream of server-sent events. Its JSON has no line ends but those
 /// between its tokens, which may be blanks as well.
-fn written(name: String, mut event: Vec<u8>) -> Unit {
+fn written(name: &str, mut event: Vec<u8>) -> Unit {
     for byte in &mut event {
         if matches!(*byte, b'\n' | b'\r') {
             *byte = b' ';

@@ -138,7 +138,9 @@ impl Compose<'_> {
             config.opt("topP", top_p);
             if !stops.is_empty() {
                 config.array("stopSequences", |list| {
-                    stops.iter().for_each(|text| list.str(text));
+                    for text in &stops {
+                        list.str(text);
+                    }
                 });
             }
         });
@@ -157,7 +159,6 @@ impl Compose<'_> {
         if !shows {
             return;
         }
-        let shown = shown(call);
         // Claude's own word for it stands among the additional fields then.
         let single = call.params.parallel_tools == Some(false) && self.family == Family::Claude;
         let mut lost = Vec::new();
@@ -177,7 +178,7 @@ impl Compose<'_> {
                 _ if single && choice_kind(call).is_some() => {}
                 ToolChoice::Unset | ToolChoice::None => {}
                 ToolChoice::Required => choose(config, "any", None),
-                ToolChoice::Tool(name) if shown.contains(name.as_str()) => {
+                ToolChoice::Tool(name) if shown(call).contains(name.as_str()) => {
                     choose(config, "tool", Some(name));
                 }
                 ToolChoice::Auto | ToolChoice::Tool(_) => choose(config, "auto", None),

@@ -51,12 +51,10 @@ impl Embeddings for TitanEmbeddings {
         if let Some(body) = vectors::same_dialect(call, ID, to) {
             return Ok(Written { body, dropped });
         }
-        let text = match vectors::texts(call)?.as_slice() {
-            [text] => (*text).to_owned(),
-            _ => {
-                let reason = "Titan embeds one text a call: ask once for each";
-                return Err(WriteError { path: "input".to_owned(), reason });
-            }
+        let texts = vectors::texts(call)?;
+        let &[text] = texts.as_slice() else {
+            let reason = "Titan embeds one text a call: ask once for each";
+            return Err(WriteError { path: "input".to_owned(), reason });
         };
         let own = vectors::drop_extra(call, ID, &mut dropped);
         for (given, path, reason) in [
@@ -69,7 +67,7 @@ impl Embeddings for TitanEmbeddings {
         }
         let mut out = BytesMut::new();
         emit::object(&mut out, |body| {
-            body.str("inputText", &text);
+            body.str("inputText", text);
             body.opt("dimensions", call.dimensions);
             for (name, value) in call.extra.iter().filter(|_| own) {
                 body.raw(name, value.get());
@@ -114,7 +112,7 @@ impl Embeddings for CohereOnBedrock {
     }
 
     fn read_reply(&self, body: Bytes) -> Result<EmbedReply, ReadError> {
-        HOST.read_reply(body)
+        HOST.read_reply(&body)
     }
 
     fn write_reply(&self, call: &Embedded<'_>) -> Bytes {

@@ -192,6 +192,8 @@ fn finish_word(reason: Finish, native: &str) -> &'static str {
         (Finish::Stop, "stop_sequence") => "stop_sequence",
         (Finish::Length, "model_context_window_exceeded") => "model_context_window_exceeded",
         (Finish::ContentFilter, "guardrail_intervened") => "guardrail_intervened",
+        (Finish::Other, "malformed_model_output") => "malformed_model_output",
+        (Finish::Other, "malformed_tool_use") => "malformed_tool_use",
         (Finish::Stop | Finish::Other | Finish::Pause, _) => "end_turn",
         (Finish::Length, _) => "max_tokens",
         (Finish::ToolCalls, _) => "tool_use",

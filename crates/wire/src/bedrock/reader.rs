@@ -6,7 +6,7 @@ use doorward_core::{Code, IssuerState, ModelEvent};
 use serde_json::value::RawValue;
 
 use super::event::{
-    self, AnswerIn, BlockIn, Called, Cited, DeltaIn, EventIn, InputDelta, ThoughtDelta,
+    self, AnswerIn, BlockIn, Called, CitationIn, Cited, DeltaIn, EventIn, InputDelta, ThoughtDelta,
 };
 use super::{ID, finish_of};
 use crate::calls::made_id;
@@ -34,10 +34,23 @@ struct Converse {
     blocks: BTreeMap<u64, Block>,
     /// How many tool calls began.
     calls: u32,
-    started: bool,
-    finished: bool,
-    failed: bool,
-    done: bool,
+    stage: Stage,
+    /// Why what the model wrote could not be read, if it could not.
+    malformed: Option<String>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Default)]
+enum Stage {
+    #[default]
+    New,
+    Begun,
+    /// The message stopped; usage may follow.
+    Finished,
+    /// An error was told.
+    Failed,
+    /// The end was told.
+    Done,
 }
 
 #[derive(Debug)]
@@ -71,7 +84,7 @@ impl Decoder for Converse {
                 | "messageStop"
                 | "metadata"
         );
-        if !known || self.done || self.failed {
+        if !known || self.stage >= Stage::Failed {
             return Ok(());
         }
         let event = Source::new(data.as_bytes())?.whole::<EventIn<'_>>()?;
@@ -94,7 +107,7 @@ impl Decoder for Converse {
                 self.finish(event.stop_reason.unwrap_or_default().as_str(), out);
             }
             "metadata" => {
-                self.account(event.usage, event.service_tier, out);
+                account(event.usage, event.service_tier, out);
                 self.end(out);
             }
             _ => {}
@@ -103,10 +116,8 @@ impl Decoder for Converse {
     }
 
     fn close(&mut self, out: &mut Vec<ModelEvent>) -> Result<(), ReadError> {
-        if !self.failed {
-            self.end(out);
-        }
-        if self.done || self.failed { Ok(()) } else { Err(ReadError::Cut) }
+        self.end(out);
+        if self.stage >= Stage::Failed { Ok(()) } else { Err(ReadError::Cut) }
     }
 
     fn body(&mut self, text: &[u8], out: &mut Vec<ModelEvent>) -> Result<(), ReadError> {
@@ -125,9 +136,12 @@ impl Decoder for Converse {
         for (index, block) in content.into_iter().flatten().enumerate() {
             self.block(index as u64, block, out)?;
         }
-        self.account(answer.usage, answer.service_tier, out);
+        account(answer.usage, answer.service_tier, out);
         let reason = answer.stop_reason.unwrap_or_default();
         self.finish(if reason.as_str().is_empty() { "end_turn" } else { reason.as_str() }, out);
+        if self.malformed.is_some() {
+            self.end(out);
+        }
         Ok(())
     }
 }
@@ -143,7 +157,8 @@ fn issued(data: String) -> IssuerState {
 
 impl Converse {
     fn start(&mut self, out: &mut Vec<ModelEvent>) {
-        if !std::mem::replace(&mut self.started, true) {
+        if self.stage == Stage::New {
+            self.stage = Stage::Begun;
             // Neither an id nor the model's name is told.
             let (id, model) = (String::new(), String::new());
             out.push(ModelEvent::Start { id, model, created: None, usage: None });
@@ -151,7 +166,7 @@ impl Converse {
     }
 
     fn fail(&mut self, code: Code, text: &str, out: &mut Vec<ModelEvent>) {
-        self.failed = true;
+        self.stage = Stage::Failed;
         let message = match Problem::read(text).unwrap_or_default().message {
             empty if empty.is_empty() => "the provider reported an error".to_owned(),
             message => message,
@@ -199,7 +214,7 @@ impl Converse {
         if tool_use.is_none() && !self.blocks.contains_key(&index) {
             self.open(index, None, out)?;
         }
-        if let Some(text) = text {
+        if let Some(text) = text.filter(|text| !text.as_str().is_empty()) {
             out.push(ModelEvent::Text { choice: 0, text: text.into_string() });
         }
         if let Some(thought) = reasoning_content {
@@ -249,7 +264,7 @@ impl Converse {
         }
         if let Some(Cited { content, citations }) = block.citations_content {
             content.into_iter().flatten().for_each(|passage| said(passage.text, out));
-            let citations = citations.into_iter().flatten().map(|it| it.citation());
+            let citations = citations.into_iter().flatten().map(CitationIn::citation);
             out.extend(citations.map(|citation| ModelEvent::Citation { choice: 0, citation }));
         }
         if let Some(call) = block.tool_use {
@@ -277,9 +292,10 @@ impl Converse {
     }
 
     fn finish(&mut self, native: &str, out: &mut Vec<ModelEvent>) {
-        if std::mem::replace(&mut self.finished, true) {
+        if self.stage >= Stage::Finished {
             return;
         }
+        self.stage = Stage::Finished;
         let open: Vec<u64> = self.blocks.keys().copied().collect();
         for index in open {
             self.close_block(index, out);
@@ -287,29 +303,29 @@ impl Converse {
         let reason = finish_of(native, self.calls > 0);
         out.push(ModelEvent::Finish { choice: 0, reason, native: native.to_owned() });
         if native.starts_with("malformed_") {
-            // What the model wrote could not be read: not an end that may be taken for one.
-            self.failed = true;
-            let message = format!("the model's output could not be read ({native})");
-            out.push(ModelEvent::Error { code: Code::Upstream, message });
+            self.malformed = Some(format!("the model's output could not be read ({native})"));
         }
-    }
-
-    fn account(
-        &mut self,
-        usage: Option<&RawValue>,
-        tier: Option<event::Tier<'_>>,
-        out: &mut Vec<ModelEvent>,
-    ) {
-        out.extend(usage.and_then(event::usage).map(ModelEvent::Usage));
-        out.extend(event::billed(usage, tier).map(ModelEvent::Billed));
     }
 
     /// The end, if the message stopped: usage comes after that, and nothing after usage.
     fn end(&mut self, out: &mut Vec<ModelEvent>) {
-        if self.finished && !self.failed && !std::mem::replace(&mut self.done, true) {
+        if self.stage != Stage::Finished {
+            return;
+        }
+        if let Some(message) = self.malformed.take() {
+            // Not an end that may be taken for one.
+            self.stage = Stage::Failed;
+            out.push(ModelEvent::Error { code: Code::Upstream, message });
+        } else {
+            self.stage = Stage::Done;
             out.push(ModelEvent::Done);
         }
     }
+}
+
+fn account(usage: Option<&RawValue>, tier: Option<event::Tier<'_>>, out: &mut Vec<ModelEvent>) {
+    out.extend(usage.and_then(event::usage).map(ModelEvent::Usage));
+    out.extend(event::billed(usage, tier).map(ModelEvent::Billed));
 }
 
 fn think(thought: ThoughtDelta<'_>, out: &mut Vec<ModelEvent>) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use doorward_core::{CallError, Finish, Frame, IssuerState, ModelEvent, Usage};
+use doorward_core::{CallError, Citation, Finish, Frame, IssuerState, ModelEvent, Usage};
 use serde::Deserialize;
 
 use super::event::write_usage;
@@ -31,6 +31,7 @@ pub(super) fn new(options: WriterOptions) -> Box<dyn Writer> {
 /// Writes a binary event stream. Messages of the same dialect go through as they came, until one
 /// is made here: block numbers may differ from then on, and everything but the end is made anew.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Streaming {
     same_dialect: bool,
     /// Whether anything was made here.
@@ -206,6 +207,12 @@ impl Streaming {
                 self.close(out);
             }
             ModelEvent::RedactedReasoning { state } => self.redacted(state, out),
+            ModelEvent::Citation { choice: 0, citation } => {
+                let index = self.block(Kind::Text, out);
+                delta(out, index, |delta| {
+                    delta.object("citation", |body| write_citation(body, citation));
+                });
+            }
             ModelEvent::ToolStart { call, choice: 0, id, name, .. } => {
                 self.call(*call, id, name, out);
             }
@@ -329,7 +336,7 @@ impl Streaming {
 
 fn kind_of(event: &ModelEvent) -> Option<Kind> {
     match event {
-        ModelEvent::Text { .. } => Some(Kind::Text),
+        ModelEvent::Text { .. } | ModelEvent::Citation { .. } => Some(Kind::Text),
         ModelEvent::Reasoning { .. } | ModelEvent::ReasoningSignature { .. } => Some(Kind::Thought),
         ModelEvent::ToolStart { call, .. } => Some(Kind::Call(*call)),
         _ => None,
@@ -341,6 +348,18 @@ fn delta(out: &mut BytesMut, index: u64, fill: impl FnOnce(&mut Object<'_>)) {
         body.object("delta", fill);
         body.value("contentBlockIndex", index);
     });
+}
+
+fn write_citation(body: &mut Object<'_>, citation: &Citation) {
+    body.opt_str("title", citation.title.as_deref());
+    if let Some(text) = &citation.text {
+        body.array("sourceContent", |list| list.object(|passage| passage.str("text", text)));
+    }
+    if let Some(url) = &citation.url {
+        body.object("location", |location| {
+            location.object("web", |web| web.str("url", url));
+        });
+    }
 }
 
 /// Usage, and the metrics that clients take for granted: the time is not known here.
@@ -366,6 +385,10 @@ fn write_answer(answer: &Answer, _options: &WriterOptions, out: &mut BytesMut) {
                     for piece in pieces.iter().filter(|piece| !is_nothing(piece)) {
                         content.object(|block| write_piece(block, piece));
                     }
+                    let citations = choice.map(|choice| choice.citations.as_slice());
+                    if let Some(citations @ [_, ..]) = citations {
+                        content.object(|block| write_citations(block, citations));
+                    }
                 });
             });
         });
@@ -373,6 +396,18 @@ fn write_answer(answer: &Answer, _options: &WriterOptions, out: &mut BytesMut) {
         if let Some(usage) = &answer.usage {
             accounts(body, usage);
         }
+    });
+}
+
+/// Where in the text each belongs is not known any more, so they stand at its end.
+fn write_citations(block: &mut Object<'_>, citations: &[Citation]) {
+    block.object("citationsContent", |body| {
+        body.array("content", |_| {});
+        body.array("citations", |list| {
+            for citation in citations {
+                list.object(|body| write_citation(body, citation));
+            }
+        });
     });
 }
 

@@ -77,13 +77,13 @@ impl Compose<'_> {
                     Body::ToolResult(result) => result.content.as_slice(),
                     _ => std::slice::from_ref(part),
                 };
-                let media = nested.iter().filter_map(|part| match &part.body {
-                    Body::Media(media) => Some(media),
+                let refused = nested.iter().find_map(|part| match &part.body {
+                    Body::Media(media) if !is_picture(media) => Some(media.kind),
                     _ => None,
                 });
-                for media in media.filter(|media| !is_picture(media)) {
+                if let Some(kind) = refused {
                     let path = format!("messages[{at}].parts[{nth}]");
-                    let reason = match media.kind {
+                    let reason = match kind {
                         MediaKind::Image => "Cohere keeps no files",
                         _ => "Cohere takes pictures and no other media",
                     };
@@ -176,7 +176,9 @@ impl Compose<'_> {
                 return item.str("content", &text);
             }
             item.array("content", |list| {
-                documents.iter().for_each(|document| list.raw(document.get()));
+                for document in &documents {
+                    list.raw(document.get());
+                }
                 if !text.is_empty() {
                     list.object(|piece| text_piece(piece, &text));
                 }
@@ -224,19 +226,19 @@ impl Compose<'_> {
         let (mut said, mut calls) = (Vec::new(), Vec::<&ToolUse>::new());
         let mut thoughts: Vec<&str> = Vec::new();
         for (nth, part) in message.parts.iter().enumerate() {
-            let mut lost = |reason| self.drop(format!("messages[{at}].parts[{nth}]"), reason);
+            let mut refuse = |reason| self.drop(format!("messages[{at}].parts[{nth}]"), reason);
             match &part.body {
                 Body::ToolUse(call) => calls.push(call),
                 Body::Reasoning(thought) => {
                     let sealed = thought.signature.is_some() || thought.redacted.is_some();
                     if sealed || thought.issuer.is_some_and(|issuer| issuer != ID) {
-                        lost("reasoning of another issuer");
+                        refuse("reasoning of another issuer");
                     } else {
                         thoughts.push(&thought.text);
                     }
                 }
-                Body::Media(_) => lost("the model shows no media"),
-                Body::ToolResult(_) => lost("the model gives no tool results"),
+                Body::Media(_) => refuse("the model shows no media"),
+                Body::ToolResult(_) => refuse("the model gives no tool results"),
                 _ => said.push((nth, part)),
             }
         }
@@ -273,7 +275,9 @@ impl Compose<'_> {
             }
             if !calls.is_empty() {
                 item.array("tool_calls", |list| {
-                    calls.iter().for_each(|call| write_call(list, call))
+                    for call in &calls {
+                        write_call(list, call);
+                    }
                 });
             }
         });

@@ -45,7 +45,7 @@ impl Embeddings for CohereEmbeddings {
     }
 
     fn read_reply(&self, body: Bytes) -> Result<EmbedReply, ReadError> {
-        OWN.read_reply(body)
+        OWN.read_reply(&body)
     }
 
     fn write_reply(&self, call: &Embedded<'_>) -> Bytes {
@@ -150,8 +150,8 @@ impl Host {
         Ok(Written { body: out.freeze(), dropped })
     }
 
-    pub(crate) fn read_reply(self, body: Bytes) -> Result<EmbedReply, ReadError> {
-        let source = Source::new(&body)?;
+    pub(crate) fn read_reply(self, body: &Bytes) -> Result<EmbedReply, ReadError> {
+        let source = Source::new(body)?;
         let answer = source.whole::<Answer<'_>>()?;
         let vectors = if answer.embeddings.get().starts_with('{') {
             source.read::<ByType>(answer.embeddings)?.float
@@ -197,7 +197,9 @@ fn write_vectors(types: &mut Object<'_>, call: &Embedded<'_>) {
     let vectors = &call.reply.vectors;
     if call.base64 {
         types.array("base64", |list| {
-            vectors.iter().for_each(|vector| list.str(&vectors::base64(vector)));
+            for vector in vectors {
+                list.str(&vectors::base64(vector));
+            }
         });
     } else {
         types.array("float", |list| {

@@ -21,11 +21,21 @@ pub(super) fn new(streaming: bool) -> Box<dyn Reader> {
 #[derive(Debug, Default)]
 struct Chat {
     id: String,
-    started: bool,
     calls: Calls,
-    finished: bool,
-    failed: bool,
-    done: bool,
+    stage: Stage,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Default)]
+enum Stage {
+    #[default]
+    New,
+    Begun,
+    Finished,
+    /// An error was told.
+    Failed,
+    /// The end was told.
+    Done,
 }
 
 impl Decoder for Chat {
@@ -36,7 +46,7 @@ impl Decoder for Chat {
         out: &mut Vec<ModelEvent>,
     ) -> Result<(), ReadError> {
         let data = data.trim();
-        if data.is_empty() || self.done || self.failed || data == "[DONE]" {
+        if data.is_empty() || self.stage >= Stage::Failed || data == "[DONE]" {
             return Ok(());
         }
         let event = Source::new(data.as_bytes())?.whole::<EventIn<'_>>()?;
@@ -65,10 +75,10 @@ impl Decoder for Chat {
         match kind.as_str() {
             "tool-call-end" => self.calls.end(Some(0), &self.id, out),
             "message-end" => {
-                self.account(delta.usage, out);
+                account(delta.usage, out);
                 self.finish(&delta.finish_reason.0, &delta.error.0, out);
-                if !self.failed {
-                    self.done = true;
+                if self.stage == Stage::Finished {
+                    self.stage = Stage::Done;
                     out.push(ModelEvent::Done);
                 }
             }
@@ -78,7 +88,7 @@ impl Decoder for Chat {
     }
 
     fn close(&mut self, _out: &mut Vec<ModelEvent>) -> Result<(), ReadError> {
-        if self.done || self.failed { Ok(()) } else { Err(ReadError::Cut) }
+        if self.stage >= Stage::Failed { Ok(()) } else { Err(ReadError::Cut) }
     }
 
     fn body(&mut self, text: &[u8], out: &mut Vec<ModelEvent>) -> Result<(), ReadError> {
@@ -110,7 +120,7 @@ impl Decoder for Chat {
         for call in tool_calls.into_iter().flatten() {
             self.call(None, &call, true, out)?;
         }
-        self.account(answer.usage, out);
+        account(answer.usage, out);
         self.finish(&answer.finish_reason.0, "", out);
         Ok(())
     }
@@ -135,9 +145,15 @@ fn cite(citations: Vec<CitationIn<'_>>, out: &mut Vec<ModelEvent>) {
     out.extend(citations.map(|citation| ModelEvent::Citation { choice: 0, citation }));
 }
 
+fn account(usage: Option<&RawValue>, out: &mut Vec<ModelEvent>) {
+    out.extend(usage.and_then(event::usage).map(ModelEvent::Usage));
+    out.extend(event::billed(usage).map(ModelEvent::Billed));
+}
+
 impl Chat {
     fn start(&mut self, id: String, out: &mut Vec<ModelEvent>) {
-        if !std::mem::replace(&mut self.started, true) {
+        if self.stage == Stage::New {
+            self.stage = Stage::Begun;
             self.id.clone_from(&id);
             // The model's name is not told.
             let model = String::new();
@@ -146,7 +162,7 @@ impl Chat {
     }
 
     fn fail(&mut self, usual: Code, text: &str, out: &mut Vec<ModelEvent>) {
-        self.failed = true;
+        self.stage = Stage::Failed;
         let problem = Problem::read(text).unwrap_or_default();
         let code = match problem.code(None) {
             Code::Upstream => usual,
@@ -168,7 +184,9 @@ impl Chat {
     ) -> Result<(), ReadError> {
         think(message.tool_plan, out);
         let content = message.content.map(|OneOrMany(list)| list).unwrap_or_default();
-        content.into_iter().for_each(|piece| say(piece, out));
+        for piece in content {
+            say(piece, out);
+        }
         cite(message.citations.map(|OneOrMany(list)| list).unwrap_or_default(), out);
         if matches!(kind, "tool-call-start" | "tool-call-delta") {
             for call in message.tool_calls.map(|OneOrMany(list)| list).unwrap_or_default() {
@@ -198,20 +216,16 @@ impl Chat {
         self.calls.piece(0, &piece, &self.id, out).map_err(wrong)
     }
 
-    fn account(&self, usage: Option<&RawValue>, out: &mut Vec<ModelEvent>) {
-        out.extend(usage.and_then(event::usage).map(ModelEvent::Usage));
-        out.extend(event::billed(usage).map(ModelEvent::Billed));
-    }
-
     fn finish(&mut self, native: &str, error: &str, out: &mut Vec<ModelEvent>) {
-        if std::mem::replace(&mut self.finished, true) {
+        if self.stage >= Stage::Finished {
             return;
         }
+        self.stage = Stage::Finished;
         self.calls.end(None, &self.id, out);
         let reason = finish_of(native, self.calls.any(0));
         out.push(ModelEvent::Finish { choice: 0, reason, native: native.to_owned() });
         if matches!(native, "ERROR" | "TIMEOUT") {
-            self.failed = true;
+            self.stage = Stage::Failed;
             let code = if native == "TIMEOUT" { Code::Timeout } else { Code::Upstream };
             let message = if error.is_empty() { "the provider reported an error" } else { error };
             out.push(ModelEvent::Error { code, message: message.to_owned() });

@@ -425,7 +425,9 @@ fn write_answer(answer: &Answer, options: &WriterOptions, out: &mut BytesMut) {
         body.object("message", |message| {
             message.str("role", "assistant");
             message.array("content", |list| {
-                pieces.iter().for_each(|piece| write_piece(list, piece));
+                for piece in pieces {
+                    write_piece(list, piece);
+                }
             });
             write_calls(message, pieces);
             let citations = choice.map(|choice| choice.citations.as_slice()).unwrap_or_default();

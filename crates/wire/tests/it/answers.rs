@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use doorward_core::Frame;
 use doorward_wire::{Dialect, ReadError, WriterOptions};
 
-use crate::cases::{all, lines, read_answer, speak, spoken};
+use crate::cases::{all, lines, read_answer, shown, speak, spoken, wire};
 
 fn options(streaming: bool, same_dialect: bool) -> WriterOptions {
     WriterOptions {
@@ -24,7 +24,7 @@ fn write(
     options: WriterOptions,
     frames: &[Frame],
     end: &Result<(), ReadError>,
-) -> String {
+) -> Vec<u8> {
     let (mut writer, mut out) = (dialect.writer(options), BytesMut::new());
     for frame in frames {
         writer.write(frame, &mut out);
@@ -33,7 +33,7 @@ fn write(
         Ok(()) => writer.finish(&mut out),
         Err(error) => writer.error(&error.clone().in_answer(), &mut out),
     }
-    String::from_utf8(out.to_vec()).unwrap()
+    out.to_vec()
 }
 
 #[test]
@@ -41,12 +41,11 @@ fn every_answer_is_read_and_written_as_its_case_says() {
     for case in all("answers") {
         let (words, text) = case.from();
         let (from, streaming) = (speak(words[0]), words[1] == "stream");
-        // A body's last line feed belongs to the file.
-        let text = if streaming { text } else { text.trim_end() };
-        let (frames, end) = read_answer(from, streaming, text.as_bytes(), text.len());
+        let bytes = wire(words[0], streaming, text);
+        let (frames, end) = read_answer(from, streaming, &bytes, bytes.len());
         let mut actual = vec![("frames".to_owned(), lines(&frames))];
         for size in [1, 7, 64] {
-            let (others, same) = read_answer(from, streaming, text.as_bytes(), size);
+            let (others, same) = read_answer(from, streaming, &bytes, size);
             assert_eq!((lines(&others), &same), (lines(&frames), &end), "{}", case.name());
         }
         if let Err(error) = &end {
@@ -61,13 +60,15 @@ fn every_answer_is_read_and_written_as_its_case_says() {
             if same && end.is_ok() {
                 let made = frames.iter().any(|frame| frame.raw.is_none());
                 assert!(
-                    if made { out.starts_with(text) } else { out == text },
-                    "{}: byte for byte\n{out}",
-                    case.name()
+                    if made { out.starts_with(&bytes) } else { out == bytes },
+                    "{}: byte for byte\n{}",
+                    case.name(),
+                    shown(name, streaming, &out)
                 );
                 continue;
             }
             let kind = if streaming { "stream" } else { "body" };
+            let out = shown(name, streaming, &out);
             let out = if streaming { out } else { out + "\n" };
             actual.push((format!("to {name} {kind}"), out));
         }

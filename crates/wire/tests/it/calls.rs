@@ -19,7 +19,9 @@ fn every_call_is_written_as_its_case_says() {
             Err(error) => actual.push(("refused".to_owned(), format!("{error}\n"))),
             Ok(call) => {
                 for name in spoken() {
-                    let to = Destination::new("there/model");
+                    // `from DIALECT to MODEL` in a case's title.
+                    let model = words.get(2).copied().unwrap_or("there/model");
+                    let to = Destination::new(model);
                     let written = match speak(name).write_call(&call, &to) {
                         Ok(written) => written,
                         Err(error) => {
@@ -30,7 +32,7 @@ fn every_call_is_written_as_its_case_says() {
                     // `anew`: even its own dialect needs it written anew.
                     let anew = words.get(1) == Some(&"anew") || !written.dropped.is_empty();
                     if name == words[0] && !anew {
-                        let same = text.replacen("\"here\"", "\"there/model\"", 1);
+                        let same = text.replacen("\"here\"", &format!("\"{model}\""), 1);
                         assert_eq!(written.body, same, "{}: byte for byte", case.name());
                         continue;
                     }
@@ -54,6 +56,10 @@ fn every_call_is_written_as_its_case_says() {
 fn both_ways_of_reading_give_the_same_call() {
     for case in all("calls") {
         let (words, text) = case.from();
+        if !matches!(words[0], "openai-chat" | "anthropic-messages") {
+            // One way only.
+            continue;
+        }
         let dialect = speak(words[0]);
         let read = |body: String| dialect.read_call(Bytes::from(body));
         let Ok(quick) = read(text.to_owned()) else { continue };

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use doorward_core::{DialectId, Frame, ModelEvent, Usage};
+use doorward_wire::eventstream::{Splitter, encode};
 use doorward_wire::{Dialect, Quirks, ReadError, dialect};
 
 /// One case file.
@@ -72,6 +73,63 @@ pub(crate) fn speak(name: &str) -> &'static dyn Dialect {
 /// Every dialect's name.
 pub(crate) fn spoken() -> impl Iterator<Item = &'static str> {
     DialectId::ALL.into_iter().filter(|id| dialect(*id).is_some()).map(DialectId::as_str)
+}
+
+/// Whether a dialect streams in AWS's binary form. In case files each message is a line:
+/// `:event-type contentBlockDelta {…}` or `:exception-type throttlingException {…}`; a line that
+/// begins with `half` is the first half of such a message.
+fn is_binary(name: &str) -> bool {
+    name == DialectId::BEDROCK_CONVERSE.as_str()
+}
+
+/// The bytes that a case's text stands for.
+pub(crate) fn wire(name: &str, streaming: bool, text: &str) -> Vec<u8> {
+    if !streaming {
+        // A body's last line feed belongs to the file.
+        return text.trim_end().as_bytes().to_vec();
+    }
+    if !is_binary(name) {
+        return text.as_bytes().to_vec();
+    }
+    let mut out = BytesMut::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let whole = line.strip_prefix("half ").unwrap_or(line);
+        let mut words = whole.splitn(3, ' ');
+        let (Some(header), Some(kind), Some(payload)) = (words.next(), words.next(), words.next())
+        else {
+            // A mangled case.
+            out.extend_from_slice(line.as_bytes());
+            continue;
+        };
+        let message = if header == ":event-type" { "event" } else { "exception" };
+        let before = out.len();
+        let headers =
+            [(":message-type", message), (header, kind), (":content-type", "application/json")];
+        encode(&headers, payload.as_bytes(), &mut out);
+        if whole != line {
+            out.truncate(before + (out.len() - before) / 2);
+        }
+    }
+    out.to_vec()
+}
+
+/// What a case says of bytes.
+pub(crate) fn shown(name: &str, streaming: bool, bytes: &[u8]) -> String {
+    if !streaming || !is_binary(name) {
+        return String::from_utf8(bytes.to_vec()).unwrap();
+    }
+    let (mut splitter, mut messages) = (Splitter::new(1 << 20), Vec::new());
+    splitter.push(Bytes::copy_from_slice(bytes), &mut messages).unwrap();
+    assert_eq!(splitter.finish(), None, "whole messages");
+    let mut out = String::new();
+    for message in messages {
+        let kinds = [":event-type", ":exception-type"];
+        let kind = kinds.into_iter().find_map(|kind| Some((kind, message.header(kind)?)));
+        let (header, kind) = kind.unwrap();
+        let payload = String::from_utf8(message.payload().to_vec()).unwrap();
+        writeln!(out, "{header} {kind} {payload}").unwrap();
+    }
+    out
 }
 
 /// Reads an answer cut into pieces of `size` bytes.

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use doorward_core::{Frame, ModelEvent};
 use doorward_wire::{Dialect, WriterOptions};
 
-use crate::cases::{all, lines, read_answer, speak};
+use crate::cases::{all, lines, read_answer, shown, speak, wire};
 
 /// Answers with all frames of one call replaced by a call of another tool.
 fn replaced(frames: &[Frame], which: u32) -> Vec<Frame> {
@@ -46,13 +46,13 @@ fn replaced(frames: &[Frame], which: u32) -> Vec<Frame> {
     out
 }
 
-fn write(dialect: &dyn Dialect, options: WriterOptions, frames: &[Frame]) -> String {
+fn write(dialect: &dyn Dialect, options: WriterOptions, frames: &[Frame]) -> Vec<u8> {
     let (mut writer, mut out) = (dialect.writer(options), BytesMut::new());
     for frame in frames {
         writer.write(frame, &mut out);
     }
     writer.finish(&mut out);
-    String::from_utf8(out.to_vec()).unwrap()
+    out.to_vec()
 }
 
 fn same_dialect() -> WriterOptions {
@@ -83,13 +83,20 @@ fn a_replaced_call_takes_its_place_among_forwarded_ones() {
         ("responses-parallel-tools-trap-14-18.case", 1, ["get {\"a\":1}", "denied {\"why\":1}"]),
         ("messages-thinking-tools-trap-14-31-32.case", 0, ["denied {\"why\":1}", "now {}"]),
         ("messages-thinking-tools-trap-14-31-32.case", 1, ["get {\"a\": 1}", "denied {\"why\":1}"]),
+        ("bedrock-thinking-tools-trap-14-15.case", 0, ["denied {\"why\":1}", "now {}"]),
+        ("bedrock-thinking-tools-trap-14-15.case", 1, ["get {\"a\": 1}", "denied {\"why\":1}"]),
+        ("cohere-tools.case", 0, ["denied {\"why\":1}", "now {}"]),
+        ("cohere-tools.case", 1, ["get {\"a\": 1}", "denied {\"why\":1}"]),
+        ("ollama-tools-trap-13-25.case", 0, ["denied {\"why\":1}", "now {}"]),
+        ("ollama-tools-trap-13-25.case", 1, ["get {\"a\": 1}", "denied {\"why\":1}"]),
     ] {
         let case = all("answers").into_iter().find(|case| case.name() == file).unwrap();
         let (words, text) = case.from();
         let dialect = speak(words[0]);
-        let (frames, _) = read_answer(dialect, true, text.as_bytes(), 4096);
+        let (frames, _) = read_answer(dialect, true, &wire(words[0], true, text), 4096);
         let out = write(dialect, same_dialect(), &replaced(&frames, which));
-        let (again, end) = read_answer(dialect, true, out.as_bytes(), 4096);
+        let (again, end) = read_answer(dialect, true, &out, 4096);
+        let out = shown(words[0], true, &out);
         assert_eq!(end, Ok(()), "{out}");
         assert_eq!(calls(&again), expected, "{out}");
         assert!(!out.contains("told"), "made chunks carry the upstream's id: {out}");
@@ -134,7 +141,7 @@ fn a_call_left_out_closes_the_gap() {
         })
     };
     let kept: Vec<Frame> = frames.iter().filter(concerns).cloned().collect();
-    let out = write(dialect, same_dialect(), &kept);
+    let out = shown("anthropic-messages", true, &write(dialect, same_dialect(), &kept));
     block_numbers_count_up(&out);
     assert!(
         out.contains(r#""index":3,"content_block":{"type":"tool_use","id":"toolu_2""#),
@@ -152,7 +159,7 @@ fn frames_written_anew_and_forwarded_ones_mix_in_any_way() {
             continue;
         }
         let dialect = speak(words[0]);
-        let (frames, end) = read_answer(dialect, true, text.as_bytes(), 4096);
+        let (frames, end) = read_answer(dialect, true, &wire(words[0], true, text), 4096);
         if end.is_err() {
             continue;
         }
@@ -173,7 +180,8 @@ fn frames_written_anew_and_forwarded_ones_mix_in_any_way() {
             }
             let array = text.starts_with('[');
             let out = write(dialect, WriterOptions { array, ..same_dialect() }, &mixed);
-            let (again, end) = read_answer(dialect, true, out.as_bytes(), 4096);
+            let (again, end) = read_answer(dialect, true, &out, 4096);
+            let out = shown(words[0], true, &out);
             let essence = |frames: &[Frame]| {
                 let events = frames.iter().flat_map(|frame| frame.events.clone());
                 let essential = events.filter(|event| {
@@ -205,10 +213,10 @@ fn the_usage_chunk_that_was_asked_for_is_taken_out() {
     let dialect = speak("openai-chat");
     let (frames, _) = read_answer(dialect, true, text.as_bytes(), 4096);
     let options = WriterOptions { strip_usage: true, ..same_dialect() };
-    let out = write(dialect, options, &frames);
+    let out = shown("openai-chat", true, &write(dialect, options, &frames));
     assert!(!out.contains("prompt_tokens"), "{out}");
     assert_eq!(out.matches("\n\n").count(), text.matches("\n\n").count() - 1);
     let cross = WriterOptions { streaming: true, ..WriterOptions::default() };
-    let out = write(dialect, cross, &frames);
+    let out = shown("openai-chat", true, &write(dialect, cross, &frames));
     assert!(!out.contains("prompt_tokens") && out.ends_with("data: [DONE]\n\n"), "{out}");
 }
