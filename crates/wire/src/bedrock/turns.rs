@@ -248,8 +248,11 @@ impl<'c> Conversation<'c> {
                     self.item(content, item, prefill && nth == end, names, dropped);
                 }
                 let is_text = |item: &Item<'_>| matches!(item.part.body, Body::Text(_));
-                if names.len() > before && !turn.rest.iter().any(is_text) {
-                    // A turn with a document must have text too.
+                if let Some(first) = turn.rest.first()
+                    && names.len() > before
+                    && !turn.rest.iter().any(is_text)
+                {
+                    drop_at(dropped, *first, "a turn with a document must have text: it was added");
                     content.object(|block| block.str("text", "(document)"));
                 }
             });
@@ -276,9 +279,7 @@ impl<'c> Conversation<'c> {
                 content.object(|block| block.str("text", &text));
             }
             Body::ToolResult(result) if self.spoken => {
-                let failed = if result.is_error { " failed" } else { "" };
-                let text = format!("[tool{failed} answered]\n{}", result.text());
-                content.object(|block| block.str("text", &text));
+                speak_result(content, result, item, names, dropped);
             }
             Body::ToolUse(call) => write_use(content, call, item, dropped),
             Body::ToolResult(result) => write_result(content, result, item, names, dropped),
@@ -354,6 +355,29 @@ fn write_use(content: &mut Array<'_>, call: &ToolUse, item: &Item<'_>, dropped: 
             tool.raw("input", &input);
         });
     });
+}
+
+/// Tells a tool result as text, and what it shows after it.
+fn speak_result(
+    content: &mut Array<'_>,
+    result: &ToolResult,
+    item: &Item<'_>,
+    names: &mut Names,
+    dropped: &mut Vec<Dropped>,
+) {
+    let what = if result.is_error { "the tool failed" } else { "the tool answered" };
+    let text = format!("[{what}]\n{}", result.text());
+    content.object(|block| block.str("text", text.trim_end()));
+    for (nth, part) in result.content.iter().enumerate() {
+        match &part.body {
+            Body::Text(_) => {}
+            Body::Media(media) => write_media(content, media, names),
+            _ => {
+                let path = format!("{}.content[{nth}]", item.path());
+                dropped.push(Dropped { path, reason: "no part of a tool result" });
+            }
+        }
+    }
 }
 
 fn write_result(

@@ -77,7 +77,7 @@ pub(crate) fn spoken() -> impl Iterator<Item = &'static str> {
 
 /// Whether a dialect streams in AWS's binary form. In case files each message is a line:
 /// `:event-type contentBlockDelta {…}` or `:exception-type throttlingException {…}`; a line that
-/// begins with `half` is the first half of such a message.
+/// begins with `half` is the first half of such a message, elsewhere one without its line end.
 fn is_binary(name: &str) -> bool {
     name == DialectId::BEDROCK_CONVERSE.as_str()
 }
@@ -89,7 +89,8 @@ pub(crate) fn wire(name: &str, streaming: bool, text: &str) -> Vec<u8> {
         return text.trim_end().as_bytes().to_vec();
     }
     if !is_binary(name) {
-        return text.as_bytes().to_vec();
+        let (whole, half) = text.split_once("half ").unwrap_or((text, ""));
+        return [whole, half.trim_end()].concat().into_bytes();
     }
     let mut out = BytesMut::new();
     for line in text.lines().filter(|line| !line.is_empty()) {

@@ -74,11 +74,16 @@ fn deep_nesting_is_an_error_and_no_crash() {
         format!(r#"{{"model":"m","input":{}}}"#, deep("[", "]")),
         format!(r#"{{"model":"m","input":[{{"type":"hologram","x":{}}}]}}"#, deep("[", "]")),
         format!(r#"{{"status":"completed","output":{}}}"#, deep("[", "]")),
+        format!(r#"{{"prompt":{}}}"#, deep("[", "]")),
+        format!(
+            r#"{{"prompt":[{{"role":"assistant","content":[{{"type":"tool-call","toolCallId":"c","toolName":"f","input":{}}}]}}]}}"#,
+            deep("[", "]")
+        ),
     ] {
         try_all(body.as_bytes());
     }
     let body = format!(
-        r#"{{"model":"m","messages":[],"contents":[],"input":[],"extra":{}}}"#,
+        r#"{{"model":"m","messages":[],"contents":[],"input":[],"prompt":[],"extra":{}}}"#,
         deep("[", "]")
     );
     for dialect in every() {
