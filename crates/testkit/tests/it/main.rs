@@ -24,9 +24,9 @@ fn logs_in_memory_conform() {
     log_conforms(|| Box::new(SharedLog::default()));
 }
 
-#[test]
-fn counters_in_memory_conform() {
-    counters_conform(|| Arc::new(doorward_ledger::Memory::default()));
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn counters_in_memory_conform() {
+    counters_conform(|| Arc::new(doorward_ledger::Memory::default())).await;
 }
 
 #[tokio::test]
