@@ -51,7 +51,9 @@ fuzz_target!(|data: &[u8]| {
             let text = std::str::from_utf8(&written.body).expect("what is written is text");
             serde_json::from_str::<&RawValue>(text).expect("what is written is JSON");
             let again = other.read_addressed(written.body.clone(), "there", false);
-            let kept = !quirks.omit.iter().any(|name| name == "messages");
+            // A field that nobody knows may look like another's misspelling once it is respelled.
+            let known = call.extra.is_empty();
+            let kept = known && !quirks.omit.iter().any(|name| name == "messages");
             assert!(again.is_ok() || !kept, "{}: {again:?}\n{text}", other.id().as_str());
         }
     }
