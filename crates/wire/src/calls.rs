@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use doorward_core::{IssuerState, ModelEvent};
+use doorward_core::{IssuerState, ModelEvent, ToolDef};
 use serde_json::value::RawValue;
 
 use crate::emit;
@@ -240,6 +240,22 @@ pub(crate) fn object_of(arguments: &str) -> (Cow<'_, str>, bool) {
         return (Cow::Borrowed(text), true);
     }
     (Cow::Owned(format!(r#"{{"arguments":"{}"}}"#, emit::escape(arguments))), false)
+}
+
+/// Whether a tool can be declared as a function in every dialect.
+pub(crate) fn is_function(tool: &ToolDef) -> bool {
+    tool.opaque.is_none() || tool.custom
+}
+
+/// The schema of a tool's arguments. A free-form tool is a function of one text.
+pub(crate) fn schema_of(tool: &ToolDef) -> &str {
+    match &tool.schema {
+        _ if tool.custom => {
+            r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#
+        }
+        Some(schema) => schema.get(),
+        None => r#"{"type":"object","properties":{}}"#,
+    }
 }
 
 #[cfg(test)]

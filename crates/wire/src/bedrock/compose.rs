@@ -7,6 +7,7 @@ use super::ID;
 use super::family::Family;
 use super::fields::{self, Asked, Thought, asks_for_more, choice_kind, unsayable};
 use super::turns::{Conversation, MOST_ID, check_media, write_mark};
+use crate::calls::{is_function, schema_of};
 use crate::emit::{self, Object};
 use crate::splice::shown;
 use crate::{Destination, Dropped, WriteError, Written};
@@ -52,7 +53,7 @@ impl Compose<'_> {
             return refuse("n".to_owned(), "Bedrock Converse gives one answer to a call");
         }
         let shown = self.call.tools.iter().enumerate().filter(|(_, tool)| !tool.hidden);
-        for (nth, tool) in shown.filter(|(_, tool)| tool.opaque.is_none()) {
+        for (nth, tool) in shown.filter(|(_, tool)| is_function(tool)) {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
             if tool.name.is_empty() || tool.name.len() > MOST_ID || !tool.name.chars().all(plain) {
                 let reason = "Bedrock takes tool names of 1 to 64 letters, digits, `_` and `-`";
@@ -67,7 +68,7 @@ impl Compose<'_> {
         // "May not call" has no word here but to show nothing.
         let forbidden = self.call.tool_choice == ToolChoice::None;
         let own = self.own;
-        let goes = move |tool: &ToolDef| !tool.hidden && (own || tool.opaque.is_none());
+        let goes = move |tool: &ToolDef| !tool.hidden && (own || is_function(tool));
         let tools = self.call.tools.iter().enumerate();
         tools.filter(move |(_, tool)| !forbidden && goes(tool))
     }
@@ -99,7 +100,8 @@ impl Compose<'_> {
     }
 
     fn inference(&mut self, body: &mut Object<'_>, params: &Params, thought: Thought) {
-        let thinks = thought.is_on();
+        // Its own client's words go as they are.
+        let thinks = thought.is_on() && !self.own;
         let mut temperature = params.temperature;
         if let Some(given) = temperature {
             let clamped = given.clamp(0.0, 1.0);
@@ -149,7 +151,7 @@ impl Compose<'_> {
     fn tool_config(&mut self, body: &mut Object<'_>, shows: bool) {
         let call = self.call;
         for (nth, tool) in call.tools.iter().enumerate().filter(|(_, tool)| !tool.hidden) {
-            if tool.opaque.is_some() && !self.own {
+            if !is_function(tool) && !self.own {
                 self.drop(format!("tools[{nth}]"), "only its own dialect has it");
             } else if tool.strict == Some(true) && !self.own {
                 let reason = "not every model of the dialect takes it";
@@ -166,8 +168,8 @@ impl Compose<'_> {
             config.array("tools", |list| {
                 for (_, tool) in self.tools() {
                     match &tool.opaque {
-                        Some(raw) => list.raw(raw.get()),
-                        None => list.object(|item| self.tool(item, tool)),
+                        Some(raw) if !tool.custom => list.raw(raw.get()),
+                        _ => list.object(|item| self.tool(item, tool)),
                     }
                     if let Some(mark) = &tool.cache_control {
                         write_mark(list, mark, self.family, &mut lost);
@@ -194,8 +196,7 @@ impl Compose<'_> {
             let description = tool.description.as_deref();
             spec.opt_str("description", description.filter(|text| !text.trim().is_empty()));
             spec.object("inputSchema", |schema| {
-                let written = tool.schema.as_ref().map(|schema| schema.get());
-                schema.raw("json", written.unwrap_or(r#"{"type":"object","properties":{}}"#));
+                schema.raw("json", schema_of(tool));
             });
             spec.opt("strict", tool.strict.filter(|_| self.own));
         });

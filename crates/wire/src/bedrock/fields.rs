@@ -161,7 +161,9 @@ impl Asked<'_, '_> {
         let mut lost: Vec<(&str, &'static str)> = Vec::new();
         if let Some(k) = params.top_k {
             match self.family {
-                Family::Claude if thought.is_on() => lost.push(("top_k", "thinking has its own")),
+                Family::Claude if thought.is_on() && !self.own => {
+                    lost.push(("top_k", "thinking has its own"))
+                }
                 Family::Nova => set("inferenceConfig", format!(r#"{{"topK":{k}}}"#)),
                 Family::Claude | Family::Mistral => set("top_k", k.to_string()),
                 _ if self.own => set("top_k", k.to_string()),

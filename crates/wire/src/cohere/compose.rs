@@ -10,6 +10,7 @@ use doorward_core::{
 use serde_json::value::RawValue;
 
 use super::ID;
+use crate::calls::{is_function, schema_of};
 use crate::emit::{self, Array, Object};
 use crate::splice::{self, Shape, shown};
 use crate::{Destination, Dropped, WriteError, Written};
@@ -286,7 +287,7 @@ impl Compose<'_> {
     fn tools(&mut self, body: &mut Object<'_>) {
         let call = self.call;
         for (nth, tool) in call.tools.iter().enumerate().filter(|(_, tool)| !tool.hidden) {
-            if tool.opaque.is_some() {
+            if !is_function(tool) {
                 self.drop(format!("tools[{nth}]"), "only its own dialect has it");
             } else if tool.strict == Some(true) {
                 self.drop(format!("tools[{nth}].strict"), "Cohere has it for all tools or none");
@@ -299,7 +300,7 @@ impl Compose<'_> {
         };
         let goes = |tool: &&ToolDef| {
             let chosen = only.is_none_or(|name| *name == tool.name);
-            !tool.hidden && tool.opaque.is_none() && chosen
+            !tool.hidden && is_function(tool) && chosen
         };
         let tools: Vec<&ToolDef> = call.tools.iter().filter(goes).collect();
         if tools.is_empty() {
@@ -315,9 +316,7 @@ impl Compose<'_> {
                     item.object("function", |function| {
                         function.str("name", &tool.name);
                         function.opt_str("description", tool.description.as_deref());
-                        let schema = tool.schema.as_ref().map(|schema| schema.get());
-                        let none = r#"{"type":"object","properties":{}}"#;
-                        function.raw("parameters", schema.unwrap_or(none));
+                        function.raw("parameters", schema_of(tool));
                     });
                 });
             }

@@ -11,7 +11,7 @@ use doorward_core::{
 use serde_json::value::RawValue;
 
 use super::ID;
-use crate::calls::object_of;
+use crate::calls::{is_function, object_of, schema_of};
 use crate::emit::{self, Array, Object};
 use crate::splice::{self, Shape};
 use crate::{Destination, Dropped, WriteError, Written};
@@ -210,7 +210,7 @@ impl<'c> Compose<'c> {
     fn declare(&mut self, body: &mut Object<'_>) {
         let call = self.call;
         for (nth, tool) in call.tools.iter().enumerate().filter(|(_, tool)| !tool.hidden) {
-            if tool.opaque.is_some() {
+            if !is_function(tool) {
                 self.drop(format!("tools[{nth}]"), "only its own dialect has it");
             } else if tool.strict == Some(true) {
                 self.drop(format!("tools[{nth}].strict"), "Ollama has no strict tools");
@@ -224,7 +224,7 @@ impl<'c> Compose<'c> {
             ToolChoice::None => return,
             ToolChoice::Unset | ToolChoice::Auto => {}
         }
-        let shown = || call.tools.iter().filter(|tool| !tool.hidden && tool.opaque.is_none());
+        let shown = || call.tools.iter().filter(|tool| !tool.hidden && is_function(tool));
         if shown().next().is_none() {
             return;
         }
@@ -239,9 +239,7 @@ impl<'c> Compose<'c> {
                         function.str("name", &tool.name);
                         // Both are asked for by some servers.
                         function.str("description", tool.description.as_deref().unwrap_or(""));
-                        let schema = tool.schema.as_ref().map(|schema| schema.get());
-                        let none = r#"{"type":"object","properties":{}}"#;
-                        function.raw("parameters", schema.unwrap_or(none));
+                        function.raw("parameters", schema_of(tool));
                     });
                 });
             }

@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod binary;
 mod calls;
 mod cases;
 mod guarded;
@@ -19,3 +20,4 @@ mod splices;
 mod splits;
 mod traps;
 mod wishes;
+mod vectors;

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use doorward_core::ModelCall;
-use doorward_wire::{AnthropicMessages, Destination, Dialect, Gemini, OpenAiChat, Quirks};
+use doorward_wire::{
+    AnthropicMessages, BedrockConverse, CohereChat, Destination, Dialect, Gemini, OllamaChat,
+    OpenAiChat, Quirks,
+};
 
 fn read(dialect: &dyn Dialect, body: &str) -> ModelCall {
     dialect.read_call(Bytes::copy_from_slice(body.as_bytes())).unwrap()
@@ -145,6 +148,33 @@ fn hidden_tools_do_not_cross_either() {
     assert!(value.get("tools").is_none() && value.get("tool_choice").is_none());
 }
 
+const CLAUDE: &str = "anthropic.claude-sonnet-4-6";
+
+#[test]
+fn hidden_tools_are_taken_out_of_every_dialect() {
+    for (dialect, body, expected) in [
+        (
+            &BedrockConverse as &dyn Dialect,
+            r#"{"messages":[],"toolConfig":{"tools":[{"toolSpec":{"name":"a","inputSchema":{"json":{}}}},{"toolSpec":{"name":"b","inputSchema":{"json":{}}}}],"toolChoice":{"tool":{"name":"b"}}}}"#,
+            r#"{"messages":[],"toolConfig":{"tools":[{"toolSpec":{"name":"a","inputSchema":{"json":{}}}}],"toolChoice":{"auto":{}}}}"#,
+        ),
+        (
+            &CohereChat,
+            r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"a"}}, {"type":"function","function":{"name":"b"}}],"tool_choice":"REQUIRED"}"#,
+            r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"a"}}],"tool_choice":"REQUIRED"}"#,
+        ),
+        (
+            &OllamaChat,
+            r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"a"}}, {"type":"function","function":{"name":"b"}}],"keep_alive":1}"#,
+            r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"a"}}],"keep_alive":1}"#,
+        ),
+    ] {
+        let call = read(dialect, body);
+        assert_eq!(written(dialect, &call, "m", false), body, "byte for byte");
+        assert_eq!(written(dialect, &hide(call, &["b"]), "m", false), expected);
+    }
+}
+
 #[test]
 fn a_changed_call_is_written_anew_with_what_only_its_dialect_knows() {
     for (dialect, body) in [
@@ -165,10 +195,21 @@ fn a_changed_call_is_written_anew_with_what_only_its_dialect_knows() {
             r#"{"contents":[],"generationConfig":{"responseMimeType":"text/plain","thinkingConfig":{"thinkingLevel":"high"}}}"#,
         ),
         (&Gemini, r#"{"contents":[],"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#),
+            &BedrockConverse,
+            r#"{"messages":[{"role":"user","content":[{"hologram":1},{"guardContent":{"text":{"text":"g"}}}]},{"role":"assistant","content":[{"reasoningContent":{"redactedContent":"cnNu"}},{"text":"a"}]},{"role":"user","content":[{"text":"b"},{"cachePoint":{"type":"default"}}]}],"system":[{"guardContent":{"text":{"text":"s"}}}],"toolConfig":{"tools":[{"systemTool":{"name":"nova_grounding"}}]},"additionalModelRequestFields":{"top_k":4,"thinking":{"type":"adaptive","display":"omitted"},"anthropic_beta":["x"]},"guardrailConfig":{"guardrailIdentifier":"g"},"promptVariables":{"a":{"text":"b"}}}"#,
+        ),
+        (
+            &CohereChat,
+            r#"{"model":"m","messages":[{"role":"user","content":[{"type":"hologram"}]},{"role":"tool","tool_call_id":"c","content":[{"type":"document","document":{"data":"d"}}]}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"strict_tools":true,"documents":["d"],"citation_options":{"mode":"FAST"},"thinking":{"type":"enabled"},"k":4,"p":1}"#,
+        ),
+        (
+            &OllamaChat,
+            r#"{"model":"m","messages":[{"role":"assistant","content":"a","thinking":"t"}],"stream":false,"think":"high","options":{"num_predict":5,"mirostat":2},"keep_alive":"5m"}"#,
+        ),
     ] {
         let mut call = read(dialect, body);
         call.raw.as_mut().unwrap().body = Bytes::new();
-        let out = written(dialect, &call, "m", false);
+        let out = written(dialect, &call, if call.model.is_empty() { CLAUDE } else { "m" }, false);
         let same: serde_json::Value = serde_json::from_str(&out).unwrap();
         let expected: serde_json::Value = serde_json::from_str(body).unwrap();
         for (name, value) in expected.as_object().unwrap() {
