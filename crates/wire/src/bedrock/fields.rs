@@ -162,7 +162,7 @@ impl Asked<'_, '_> {
         if let Some(k) = params.top_k {
             match self.family {
                 Family::Claude if thought.is_on() && !self.own => {
-                    lost.push(("top_k", "thinking has its own"))
+                    lost.push(("top_k", "thinking has its own"));
                 }
                 Family::Nova => set("inferenceConfig", format!(r#"{{"topK":{k}}}"#)),
                 Family::Claude | Family::Mistral => set("top_k", k.to_string()),
