@@ -19,5 +19,5 @@ mod responses;
 mod splices;
 mod splits;
 mod traps;
-mod wishes;
 mod vectors;
+mod wishes;

@@ -195,6 +195,7 @@ fn a_changed_call_is_written_anew_with_what_only_its_dialect_knows() {
             r#"{"contents":[],"generationConfig":{"responseMimeType":"text/plain","thinkingConfig":{"thinkingLevel":"high"}}}"#,
         ),
         (&Gemini, r#"{"contents":[],"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#),
+        (
             &BedrockConverse,
             r#"{"messages":[{"role":"user","content":[{"hologram":1},{"guardContent":{"text":{"text":"g"}}}]},{"role":"assistant","content":[{"reasoningContent":{"redactedContent":"cnNu"}},{"text":"a"}]},{"role":"user","content":[{"text":"b"},{"cachePoint":{"type":"default"}}]}],"system":[{"guardContent":{"text":{"text":"s"}}}],"toolConfig":{"tools":[{"systemTool":{"name":"nova_grounding"}}]},"additionalModelRequestFields":{"top_k":4,"thinking":{"type":"adaptive","display":"omitted"},"anthropic_beta":["x"]},"guardrailConfig":{"guardrailIdentifier":"g"},"promptVariables":{"a":{"text":"b"}}}"#,
         ),
