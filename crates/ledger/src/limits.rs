@@ -25,7 +25,7 @@ pub use state::{Headroom, LimitState};
 const OUTPUT: u64 = 4096;
 
 /// How long a call may run before its process is taken to have ended, unless said.
-const LEASE: Duration = Duration::from_secs(3_600);
+const LEASE: Duration = Duration::from_hours(1);
 
 /// A rule that cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
             audio_input: self.amount("input_cost_per_audio_token"),
             audio_output: self.amount("output_cost_per_audio_token"),
             search: self.search(),
-            request: self.amount("input_cost_per_request").and_then(thousandth),
+            request: self.amount("input_cost_per_request").map(thousandth),
             max_output: self.0.get("max_output_tokens").and_then(Value::as_u64),
             above: longer(""),
             tiers: tiers.collect(),
@@ -170,8 +170,8 @@ fn tier_of(own: &Above, above: Vec<Above>) -> Tier {
 }
 
 /// From a price for a million to one for a thousand.
-fn thousandth(amount: Amount) -> Option<Amount> {
-    Some(Amount::from_millionths(amount.millionths().div_ceil(1_000)))
+fn thousandth(amount: Amount) -> Amount {
+    Amount::from_millionths(amount.millionths().div_ceil(1_000))
 }
 
 /// So many millionths; a price that is smaller than one is still a price.

@@ -138,18 +138,11 @@ impl Counts {
 
     fn begin(&mut self, count: &Count) {
         let tally = Some((count.key.clone(), Tally::new(count.span)));
-        let place = match self.free.pop() {
-            Some(place) => {
-                if let Some(slot) = self.tallies.get_mut(place) {
-                    *slot = tally;
-                }
-                place
-            }
-            None => {
-                self.tallies.push(tally);
-                self.tallies.len() - 1
-            }
-        };
+        let place = self.free.pop().unwrap_or(self.tallies.len());
+        match self.tallies.get_mut(place) {
+            Some(slot) => *slot = tally,
+            None => self.tallies.push(tally),
+        }
         self.places.insert(count.key.clone(), place);
     }
 

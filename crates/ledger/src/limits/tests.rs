@@ -133,7 +133,7 @@ fn a_rolling_limit_is_refused_until_enough_of_it_is_over() {
     let bench = bench(vec![rolling], Prices::default());
     let cx = ci();
     bench.reserve(&cx, attempt(30, Some(0))).unwrap().settle(&spent(30, 0));
-    bench.wait(Duration::from_secs(600));
+    bench.wait(Duration::from_mins(10));
     bench.reserve(&cx, attempt(60, Some(0))).unwrap().settle(&spent(60, 0));
     let refused = bench.reserve(&cx, attempt(20, Some(0))).unwrap_err();
     // The first 30 count until their minute, of which half was gone, is out of the hour.

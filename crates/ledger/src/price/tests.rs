@@ -2,7 +2,7 @@ use super::*;
 use crate::Catalogue;
 
 fn usd(text: &str) -> Option<Amount> {
-    Some(text.parse().unwrap())
+    text.parse().ok()
 }
 
 /// `$0.045` in nano-dollars.

@@ -10,114 +10,79 @@ fn rule(window: Window) -> Rule {
     Rule::new("r", Unit::Requests, Amount::whole(1), window)
 }
 
+/// A window, where, when, and when it begins and ends there.
+type Case = (Window, Option<&'static str>, [&'static str; 3]);
+
+const CASES: &[Case] = &[
+    (
+        Window::Minute,
+        None,
+        ["2026-03-29T00:59:59.999999Z", "2026-03-29T00:59:00Z", "2026-03-29T01:00:00Z"],
+    ),
+    (Window::Hour, None, ["2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"]),
+    (Window::Day, None, ["2026-03-29T12:00:00Z", "2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"]),
+    (Window::Week, None, ["2026-11-29T23:59:59Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"]),
+    (Window::Month, None, ["2024-02-29T12:00:00Z", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"]),
+    // The clocks go forward: a day of 23 hours, and a week of 167.
+    (
+        Window::Day,
+        Some("Europe/Berlin"),
+        ["2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"],
+    ),
+    (
+        Window::Week,
+        Some("Europe/Berlin"),
+        ["2026-03-29T12:00:00Z", "2026-03-22T23:00:00Z", "2026-03-29T22:00:00Z"],
+    ),
+    // They go back: a day of 25 hours, in both of its hours between two and three.
+    (
+        Window::Day,
+        Some("Europe/Berlin"),
+        ["2026-10-25T00:30:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"],
+    ),
+    (
+        Window::Day,
+        Some("Europe/Berlin"),
+        ["2026-10-25T01:30:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"],
+    ),
+    (
+        Window::Month,
+        Some("America/New_York"),
+        ["2026-03-31T23:00:00Z", "2026-03-01T05:00:00Z", "2026-04-01T04:00:00Z"],
+    ),
+    (
+        Window::Month,
+        Some("America/New_York"),
+        ["2026-04-01T03:59:59Z", "2026-03-01T05:00:00Z", "2026-04-01T04:00:00Z"],
+    ),
+    // No midnight: the day begins at one.
+    (
+        Window::Day,
+        Some("America/Santiago"),
+        ["2026-09-06T12:00:00Z", "2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"],
+    ),
+    // Midnight twice: the day begins at the first.
+    (
+        Window::Day,
+        Some("America/Havana"),
+        ["2025-11-02T12:00:00Z", "2025-11-02T04:00:00Z", "2025-11-03T05:00:00Z"],
+    ),
+    // A day that was left out altogether.
+    (
+        Window::Day,
+        Some("Pacific/Apia"),
+        ["2011-12-30T09:00:00Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"],
+    ),
+    (
+        Window::Day,
+        Some("Asia/Kolkata"),
+        ["2026-01-01T00:00:00Z", "2025-12-31T18:30:00Z", "2026-01-01T18:30:00Z"],
+    ),
+];
+
 #[test]
 fn calendar_windows_begin_at_midnight_where_they_are() {
-    for (window, zone, now, starts, ends) in [
-        (
-            Window::Minute,
-            None,
-            "2026-03-29T00:59:59.999999Z",
-            "2026-03-29T00:59:00Z",
-            "2026-03-29T01:00:00Z",
-        ),
-        (
-            Window::Hour,
-            None,
-            "2026-03-29T01:00:00Z",
-            "2026-03-29T01:00:00Z",
-            "2026-03-29T02:00:00Z",
-        ),
-        (Window::Day, None, "2026-03-29T12:00:00Z", "2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"),
-        (
-            Window::Week,
-            None,
-            "2026-11-29T23:59:59Z",
-            "2026-11-23T00:00:00Z",
-            "2026-11-30T00:00:00Z",
-        ),
-        (
-            Window::Month,
-            None,
-            "2024-02-29T12:00:00Z",
-            "2024-02-01T00:00:00Z",
-            "2024-03-01T00:00:00Z",
-        ),
-        // The clocks go forward: a day of 23 hours, and a week of 167.
-        (
-            Window::Day,
-            Some("Europe/Berlin"),
-            "2026-03-29T12:00:00Z",
-            "2026-03-28T23:00:00Z",
-            "2026-03-29T22:00:00Z",
-        ),
-        (
-            Window::Week,
-            Some("Europe/Berlin"),
-            "2026-03-29T12:00:00Z",
-            "2026-03-22T23:00:00Z",
-            "2026-03-29T22:00:00Z",
-        ),
-        // They go back: a day of 25 hours, in both of its hours between two and three.
-        (
-            Window::Day,
-            Some("Europe/Berlin"),
-            "2026-10-25T00:30:00Z",
-            "2026-10-24T22:00:00Z",
-            "2026-10-25T23:00:00Z",
-        ),
-        (
-            Window::Day,
-            Some("Europe/Berlin"),
-            "2026-10-25T01:30:00Z",
-            "2026-10-24T22:00:00Z",
-            "2026-10-25T23:00:00Z",
-        ),
-        (
-            Window::Month,
-            Some("America/New_York"),
-            "2026-03-31T23:00:00Z",
-            "2026-03-01T05:00:00Z",
-            "2026-04-01T04:00:00Z",
-        ),
-        (
-            Window::Month,
-            Some("America/New_York"),
-            "2026-04-01T03:59:59Z",
-            "2026-03-01T05:00:00Z",
-            "2026-04-01T04:00:00Z",
-        ),
-        // No midnight: the day begins at one.
-        (
-            Window::Day,
-            Some("America/Santiago"),
-            "2026-09-06T12:00:00Z",
-            "2026-09-06T04:00:00Z",
-            "2026-09-07T03:00:00Z",
-        ),
-        // Midnight twice: the day begins at the first.
-        (
-            Window::Day,
-            Some("America/Havana"),
-            "2025-11-02T12:00:00Z",
-            "2025-11-02T04:00:00Z",
-            "2025-11-03T05:00:00Z",
-        ),
-        // A day that was left out altogether.
-        (
-            Window::Day,
-            Some("Pacific/Apia"),
-            "2011-12-30T09:00:00Z",
-            "2011-12-29T10:00:00Z",
-            "2011-12-30T10:00:00Z",
-        ),
-        (
-            Window::Day,
-            Some("Asia/Kolkata"),
-            "2026-01-01T00:00:00Z",
-            "2025-12-31T18:30:00Z",
-            "2026-01-01T18:30:00Z",
-        ),
-    ] {
+    for (window, zone, [now, starts, ends]) in CASES.iter().copied() {
         let rule = Rule { time_zone: zone.map(str::to_owned), ..rule(window) };
         let schedule = Schedule::new(&rule).unwrap();
         // The second time it is remembered.

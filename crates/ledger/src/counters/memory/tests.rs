@@ -93,7 +93,7 @@ fn new_counts_of_one_hold_do_not_sweep_each_other_away() {
     for n in 0..20_u64 {
         let mut all = hold(n, "a", Span::Held, 0, 100, 1);
         for rule in ["b", "c", "d"] {
-            let span = Span::Rolling { length: Duration::from_secs(60) };
+            let span = Span::Rolling { length: Duration::from_mins(1) };
             all.claims.extend(hold(0, &format!("{rule}{n}"), span, 0, 100, 1).claims);
         }
         assert_eq!(reserve(&counts, &all), Ok(()));
@@ -125,7 +125,7 @@ proptest! {
     ) {
         let length = 60_000;
         let part = length / i64::from(ROLLING_PARTS);
-        let span = Span::Rolling { length: Duration::from_micros(60_000) };
+        let span = Span::Rolling { length: Duration::from_millis(60) };
         let counts = Memory::default();
         let (mut now, mut taken) = (0, Vec::new());
         for (serial, (wait, amount, settled)) in steps.into_iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields take it")]
 fn one(text: &str) -> Option<Vec<Pattern>> {
     Some(vec![Pattern::new(text)])
 }

@@ -6,6 +6,7 @@ fn two_and_ten() -> Price {
     Price::new(Amount::whole(2), Amount::whole(10))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields take it")]
 fn billed(tier: Option<&str>, cost_usd: Option<f64>) -> Option<Billed> {
     Some(Billed { tier: tier.map(str::to_owned), cost_usd, ..Billed::default() })
 }
