@@ -59,7 +59,8 @@ pub struct Settled {
     /// Money, in billionths of a US dollar; `None` where nobody knows the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nanos: Option<u64>,
-    /// Whether the worst case was put down, because nobody told what was used.
+    /// Whether it is an estimate: the worst case, because nobody told what was used, or a price
+    /// that is not the one it was served at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
     /// The price list that was used, by its id.

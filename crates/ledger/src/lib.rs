@@ -72,6 +72,6 @@ pub use counters::{
 };
 pub use limits::{Headroom, LimitState, Limits, LimitsError};
 pub use price::{Above, Bound, Price, Tier};
-pub use prices::{Prices, Unpriced};
+pub use prices::{PriceRule, Prices, Unpriced};
 pub use rule::{Per, Rule, Unit};
 pub use window::Window;

@@ -7,7 +7,7 @@ use doorward_core::Pattern;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Table, canonical};
-use crate::{Catalogue, Price};
+use crate::{Above, Amount, Catalogue, Price, Tier};
 
 /// What becomes of a call whose price nobody knows, under a limit on money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +22,59 @@ pub enum Unpriced {
     Estimate,
     /// It goes through, and no cost is put down.
     Allow,
+}
+
+/// A target's price, as it stands in the configuration.
+///
+/// ```
+/// use doorward_ledger::{Amount, PriceRule, Prices};
+/// let rule: PriceRule = serde_json::from_str(
+///     r#"{ "model": "azure/*-mini", "input": 0.25, "output": 2, "cache_read": "0.025" }"#,
+/// )?;
+/// let prices = Prices::default().with_rule(rule);
+/// assert_eq!(prices.of("azure/our-mini").unwrap().output, Amount::whole(2));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PriceRule {
+    /// The target, `upstream/model`, with `*`.
+    pub model: String,
+    /// As in [`Price`].
+    pub input: Amount,
+    /// As in [`Price`].
+    pub output: Amount,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_read: Option<Amount>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<Amount>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<Amount>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_input: Option<Amount>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_output: Option<Amount>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Amount>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Amount>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output: Option<u64>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above: Vec<Above>,
+    /// As in [`Price`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tiers: BTreeMap<String, Tier>,
 }
 
 /// What targets cost. Looked up in this order: the prices set for a target, exact ones before
@@ -65,6 +118,26 @@ impl Prices {
     pub fn with(mut self, target: &str, price: Price) -> Self {
         self.own.insert(Pattern::new(target), Arc::new(price));
         self
+    }
+
+    /// Sets a target's price as the configuration has it.
+    #[must_use]
+    pub fn with_rule(self, rule: PriceRule) -> Self {
+        let price = Price {
+            input: rule.input,
+            output: rule.output,
+            cache_read: rule.cache_read,
+            cache_write: rule.cache_write,
+            cache_write_1h: rule.cache_write_1h,
+            audio_input: rule.audio_input,
+            audio_output: rule.audio_output,
+            search: rule.search,
+            request: rule.request,
+            max_output: rule.max_output,
+            above: rule.above,
+            tiers: rule.tiers,
+        };
+        self.with(&rule.model, price)
     }
 
     /// Adds a price list, which goes before those added earlier.

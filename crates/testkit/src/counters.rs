@@ -39,9 +39,9 @@ pub async fn counters_conform(make: impl Fn() -> Arc<dyn Counters>) {
 
 const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
-const LEASE: Duration = Duration::from_secs(3_600);
+const LEASE: Duration = Duration::from_hours(1);
 
 /// The window of a minute that begins so many minutes after the first.
 fn minute(number: u32) -> Span {

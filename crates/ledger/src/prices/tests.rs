@@ -67,3 +67,18 @@ fn an_id_tells_prices_apart_and_nothing_else() {
         assert!(seen.insert(other.id()), "{}", other.id());
     }
 }
+
+#[test]
+fn a_rule_sets_every_part_of_a_price() {
+    let price = r#""input": 1, "output": 2, "cache_read": 3, "cache_write": 4, "cache_write_1h": 5,
+        "audio_input": 6, "audio_output": 7, "search": 8, "request": 9, "max_output": 10,
+        "above": [{ "tokens": 11, "input": 12 }], "tiers": { "flex": { "times": 13 } }"#;
+    let rule: PriceRule =
+        serde_json::from_str(&format!(r#"{{ "model": "a/*", {price} }}"#)).unwrap();
+    let prices = Prices::default().with_rule(rule);
+    let whole: Price = serde_json::from_str(&format!("{{ {price} }}")).unwrap();
+    assert_eq!(prices.of("a/b"), Some(&whole));
+    assert!(serde_json::from_str::<PriceRule>(&format!("{{ {price} }}")).is_err(), "no model");
+    let typo = r#"{ "model": "a/b", "input": 1, "output": 2, "cached": 3 }"#;
+    assert!(serde_json::from_str::<PriceRule>(typo).is_err());
+}
