@@ -205,7 +205,7 @@ pub(super) fn prices(root: &Root, upstreams: &[UpstreamConfig]) -> Result<Prices
         prices = prices.with_upstream(upstream.name.as_str(), upstream.provider.as_str());
     }
     for price in &root.price {
-        prices = prices.with(&price.model, price.price());
+        prices = prices.with_rule(price.clone());
     }
     Ok(match &root.ledger.fallback {
         Some(price) => prices.with_fallback(price.clone()),

@@ -28,7 +28,7 @@ use serde::Deserialize;
 pub use error::ConfigError;
 pub use leaf::{Environment, SecretRef, SecretRefError, Size, Span};
 pub use routes::{
-    AwsKeys, CacheConfig, LedgerConfig, OneOrMore, PriceConfig, TeamConfig, UpstreamConfig,
+    AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig,
     UpstreamTimeouts,
 };
 pub use sections::{
@@ -62,7 +62,7 @@ pub struct Root {
     /// Limits on requests, tokens and money.
     pub limit: Vec<doorward_ledger::Rule>,
     /// Prices, for limits on money.
-    pub price: Vec<PriceConfig>,
+    pub price: Vec<doorward_ledger::PriceRule>,
     /// Money.
     pub ledger: LedgerConfig,
     /// The guard.

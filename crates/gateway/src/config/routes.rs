@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use doorward_ledger::{Above, Amount, Price, Tier, Unpriced};
+use doorward_ledger::{Price, Unpriced};
 use doorward_model_router::{Auth, Patience, UpstreamOptions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -214,61 +214,6 @@ impl OneOrMore {
         match self {
             Self::One(text) => vec![text.clone()],
             Self::More(list) => list.clone(),
-        }
-    }
-}
-
-/// `[[price]]`: what a model costs, in US dollars per million tokens, where the shipped price list
-/// does not say or says otherwise.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceConfig {
-    /// `upstream/model`; may hold `*`.
-    pub model: String,
-    /// Prompt tokens.
-    pub input: Amount,
-    /// Answer tokens.
-    pub output: Amount,
-    /// Prompt tokens read from the provider's cache; as `input` where left out.
-    pub cache_read: Option<Amount>,
-    /// Prompt tokens written to the provider's cache; as `input` where left out.
-    pub cache_write: Option<Amount>,
-    /// Prompt tokens written to the provider's cache for an hour; as `cache_write` where left out.
-    pub cache_write_1h: Option<Amount>,
-    /// Prompt tokens that are sound; as `input` where left out.
-    pub audio_input: Option<Amount>,
-    /// Answer tokens that are sound; as `output` where left out.
-    pub audio_output: Option<Amount>,
-    /// A thousand web searches that the provider runs.
-    pub search: Option<Amount>,
-    /// A thousand calls, on top of their tokens.
-    pub request: Option<Amount>,
-    /// The most tokens that one answer has: reserved for where the client does not say.
-    pub max_output: Option<u64>,
-    /// What differs for long prompts.
-    #[serde(default)]
-    pub above: Vec<Above>,
-    /// What differs in other tiers of service: `flex`, `priority`, `batch`.
-    #[serde(default)]
-    pub tiers: BTreeMap<String, Tier>,
-}
-
-impl PriceConfig {
-    /// As the ledger counts with it.
-    pub fn price(&self) -> Price {
-        Price {
-            input: self.input,
-            output: self.output,
-            cache_read: self.cache_read,
-            cache_write: self.cache_write,
-            cache_write_1h: self.cache_write_1h,
-            audio_input: self.audio_input,
-            audio_output: self.audio_output,
-            search: self.search,
-            request: self.request,
-            max_output: self.max_output,
-            above: self.above.clone(),
-            tiers: self.tiers.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! recorder behind a real edge, driven by HTTP over streams in memory.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail loudly, as tests do")]
 
+mod beside;
 mod client;
 mod edges;
 mod faults;
