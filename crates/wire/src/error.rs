@@ -342,9 +342,41 @@ pub(crate) fn relay(dialect: DialectId, error: &CallError) -> Option<(u16, Bytes
     let fits = relayed.dialect == dialect
         && (400..600).contains(&relayed.status)
         && !is_ours(relayed.status)
-        && relayed.body.first() == Some(&b'{')
-        && serde_json::from_slice::<&RawValue>(&relayed.body).is_ok();
+        && is_in_words_of(dialect, &relayed.body);
     fits.then(|| (relayed.status, relayed.body.clone()))
+}
+
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Inner<'a> {
+    #[serde(borrow, rename = "message")]
+    _message: Text<'a>,
+}
+
+/// Whether a client of the dialect finds the message. Who hosts another vendor's models often
+/// speaks the vendor's dialect in all but the errors: Bedrock about Claude says `message` alone,
+/// Vertex wraps it as Google does.
+fn is_in_words_of(dialect: DialectId, body: &[u8]) -> bool {
+    if body.first() != Some(&b'{') {
+        return false;
+    }
+    let Ok(told) = serde_json::from_slice::<Told<'_>>(body) else { return false };
+    let is_whole = |error: &RawValue| serde_json::from_str::<Inner<'_>>(error.get()).is_ok();
+    match dialect {
+        DialectId::BEDROCK_CONVERSE | DialectId::COHERE_CHAT | DialectId::OLLAMA_CHAT => true,
+        DialectId::ANTHROPIC_MESSAGES => {
+            told.kind.is_some_and(|kind| kind.as_str() == "error")
+                && told.error.is_some_and(is_whole)
+        }
+        _ => told.error.is_some_and(is_whole),
+    }
 }
 
 #[cfg(test)]
@@ -421,6 +453,29 @@ mod tests {
         assert!(relay(DialectId::ANTHROPIC_MESSAGES, &error).is_none());
         assert!(relay(CHAT, &read(503, "<html>busy</html>")).is_none());
         assert!(relay(CHAT, &read(503, "{broken")).is_none());
+    }
+
+    #[test]
+    fn an_error_in_its_hosts_words_is_told_in_the_clients() {
+        let (messages, converse) = (DialectId::ANTHROPIC_MESSAGES, DialectId::BEDROCK_CONVERSE);
+        for (dialect, body, relayed) in [
+            (messages, r#"{"type":"error","error":{"type":"x","message":"m"}}"#, true),
+            (messages, r#"{"message":"m"}"#, false),
+            (
+                messages,
+                r#"{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}"#,
+                false,
+            ),
+            (CHAT, r#"{"error":{"message":"m"}}"#, true),
+            (CHAT, r#"{"error":"m"}"#, false),
+            (CHAT, r#"{"detail":"m"}"#, false),
+            (DialectId::GEMINI, r#"[{"error":{"code":400,"message":"m"}}]"#, false),
+            (converse, r#"{"message":"m"}"#, true),
+        ] {
+            let error = read_error(dialect, 400, Bytes::from_static(body.as_bytes()));
+            assert_eq!(relay(dialect, &error).is_some(), relayed, "{dialect:?} {body}");
+            assert_eq!(error.public, "m", "{body}");
+        }
     }
 
     #[test]
