@@ -130,6 +130,21 @@ impl Way {
         )
     }
 
+    /// Whether it says that nothing was done. Of any other that fails, nobody knows whether the
+    /// provider will charge for it.
+    pub const fn refuses(self) -> bool {
+        matches!(
+            self,
+            Self::LimitSeconds
+                | Self::LimitDate
+                | Self::LimitMs
+                | Self::LimitXMs
+                | Self::LimitBody
+                | Self::Overloaded
+                | Self::ErrorFirst
+        )
+    }
+
     /// Whether the whole answer comes, with its usage.
     pub const fn completes(self) -> bool {
         matches!(self, Self::Well | Self::Drip)

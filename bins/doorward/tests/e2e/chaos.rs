@@ -157,7 +157,7 @@ struct Row {
     tried: usize,
     /// Tokens that upstreams reported.
     reported: u64,
-    /// Attempts that have their price, and that nobody told.
+    /// Attempts that have or may have their price, and that nobody told.
     untold: u64,
     /// Tokens that the ledger counts, and the most that it may.
     ledger: u64,
@@ -184,10 +184,11 @@ impl Row {
             let billed = of.iter().filter(|a| a.billed).count();
             let completed = of.iter().filter(|a| a.completed).count();
             row.twice += usize::from(billed > 1);
-            row.untold += (billed - completed) as u64;
+            row.untold += of.iter().filter(|a| !a.completed && !a.way.refuses()).count() as u64;
             row.reported += each * completed as u64;
         }
-        // What nobody told is at most what was reserved for it.
+        // What nobody told is at most what was reserved for it. An attempt that broke, or that
+        // nothing came of, keeps all of it: only the provider knows (docs/decisions/0009).
         row.most = row.reported + row.untold * reserved;
         row
     }
@@ -208,6 +209,8 @@ impl Row {
         if way.completes() || !way.tells() {
             must(self.of("served") == CALLS, format!("{} of {CALLS} served", self.of("served")));
             must(self.twice == 0, format!("{} paid twice", self.twice));
+        }
+        if way.completes() || way.refuses() {
             must(
                 self.ledger == self.reported,
                 format!("the ledger has {}, {} were reported", self.ledger, self.reported),
