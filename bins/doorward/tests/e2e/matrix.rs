@@ -86,6 +86,12 @@ const IMPOSSIBLE: &[Impossible] = &[
     impossible("openai responses", "azure", "custom", NO_CUSTOM),
 ];
 
+/// What a client's tools give back is untrusted where nobody says otherwise, and the guard takes
+/// the others out of the model's sight then. That is `guard.rs`'s business; here each turn is to
+/// carry its tools.
+const TRUST: &str =
+    "[[contract]]\ntool = \"*\"\neffect = \"read\"\nresult = { integrity = \"trusted\" }\n\n";
+
 /// What a client told of one check.
 struct Told {
     client: &'static str,
@@ -228,7 +234,7 @@ fn every_client_reads_every_provider() {
     let fake = Fake::providers();
     let upstreams: Vec<&Upstream> =
         UPSTREAMS.iter().filter(|upstream| wanted(upstream.name, "UPSTREAMS")).collect();
-    let site = Site::new(&sections(upstreams.iter().copied(), &fake.url));
+    let site = Site::new(&(sections(upstreams.iter().copied(), &fake.url) + TRUST));
     let key = site.key(&["--name", "clients"]);
     let gateway = site.start_with(ENVIRONMENT);
 

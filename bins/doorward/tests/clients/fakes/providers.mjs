@@ -3,8 +3,8 @@
 //
 // What aimock 1.43 has otherwise than the vendors, or not at all, is put right in front of it here,
 // and only that: token counts for Ollama and embeddings, one vector per input, the error bodies of
-// Bedrock, Cohere and Ollama, Gemini's finish reason of calls, its `v1` path and
-// `batchEmbedContents`, counting of tokens, embeddings on Bedrock (Titan) and Vertex, Claude's
+// Bedrock, Cohere and Ollama, Gemini's finish reason of calls, its `v1` path, schemas in
+// `parametersJsonSchema` and `batchEmbedContents`, counting of tokens, embeddings on Bedrock (Titan) and Vertex, Claude's
 // streams on Bedrock, Claude on Vertex, and the AI SDK's gateway protocol.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
@@ -25,11 +25,13 @@ const refuse = (message) => ({
   error: { message, type: 'invalid_request_error', code: 'fake_refused' }, status: 400,
 });
 
-/** The tool calls, once their results are back the answer; anything else is refused. */
+/** The tool calls, once their results are back the answer; anything else is refused. The tools must
+ * be offered both times. */
 function turn({ calls, shown, answer }) {
   return (request) => {
     const told = results(request);
-    if (told === '') return { toolCalls: calls(request), usage };
+    const chosen = calls(request);
+    if (told === '') return { toolCalls: chosen, usage };
     const missing = shown.filter((result) => !told.includes(result));
     if (missing.length > 0) return refuse(`results missing: ${missing.join(', ')} in: ${told}`);
     return { content: answer, usage };
@@ -46,7 +48,8 @@ function weather(request) {
 /** A free-form tool reaches other dialects as a function with one text argument. */
 function patch(request) {
   const tool = request.tools?.find((tool) => tool.function.name === custom.name);
-  const [argument] = Object.keys(tool?.function.parameters?.properties ?? { input: 0 });
+  if (!tool) throw new Error('the free-form tool is not offered');
+  const [argument] = Object.keys(tool.function.parameters?.properties ?? {});
   return [{ name: custom.name, arguments: JSON.stringify({ [argument]: custom.input }) }];
 }
 
@@ -64,7 +67,8 @@ function shell(request) {
 
 /** Where a provider has no JSON schema of its own, it arrives as the one tool to be called. */
 function report(request) {
-  const raw = arrived.getStore() ?? '';
+  // Bedrock wants the schema as a text, with its quotes escaped.
+  const raw = (arrived.getStore() ?? '').replaceAll('\\"', '"');
   if (!raw.includes('"degrees"')) return refuse('the schema did not arrive');
   const answer = JSON.stringify(structured.answer);
   const [tool] = request.tools ?? [];
@@ -129,6 +133,8 @@ async function serve(request, body, response) {
     url = '/v1/messages';
     body = JSON.stringify({ ...JSON.parse(body), model: claude[1] });
   }
+  // aimock reads Gemini's older word for a schema only.
+  if (path.includes('enerateContent')) body = body.replaceAll('"parametersJsonSchema":', '"parameters":');
   correct(path, response);
   const again = Object.assign(Readable.from([Buffer.from(body)]), {
     method: request.method, url, headers: request.headers, rawHeaders: request.rawHeaders,
