@@ -60,6 +60,7 @@ fn request(messages: Vec<Message>, tools: usize) -> ModelCall {
         cache_control: None,
         opaque: None,
         hidden: false,
+        custom: false,
     };
     ModelCall {
         model: "fast".into(),
@@ -72,6 +73,7 @@ fn request(messages: Vec<Message>, tools: usize) -> ModelCall {
         ask_usage: false,
         extra: vec![],
         raw: None,
+        ..ModelCall::default()
     }
 }
 
@@ -135,7 +137,13 @@ const TO_BOB: &str = r#"{"to":"bob@corp.com","body":"hello"}"#;
 /// A whole call of a tool, as a stream brings it.
 fn asked_for(arguments: &str) -> Frame {
     Frame::of(vec![
-        ModelEvent::ToolStart { call: 0, choice: 0, id: "c".into(), name: "mail__send".into() },
+        ModelEvent::ToolStart {
+            call: 0,
+            choice: 0,
+            id: "c".into(),
+            name: "mail__send".into(),
+            state: None,
+        },
         ModelEvent::ToolDelta { call: 0, json: arguments.into() },
         ModelEvent::ToolEnd { call: 0 },
     ])

@@ -1,6 +1,6 @@
 //! Puts the shipped parts together as the configuration says.
 
-mod models;
+mod routes;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ use crate::launcher::SandboxLauncher;
 use crate::metrics::Metrics;
 use crate::own::OwnTools;
 
-pub use models::upstreams;
+pub use routes::upstreams;
 
 /// Keys are believed for so long while their storage cannot be asked.
 const KEYS_STALE: Duration = Duration::from_secs(30);
@@ -116,10 +116,10 @@ impl Gateway {
     pub fn start(root: &Root, around: &Surroundings) -> Result<Self, StartError> {
         let storage = Storage::open(root, around)?;
         let upstreams = upstreams(root, &around.environment);
-        let credentials = models::credentials(root, &upstreams, &around.environment)?;
+        let credentials = routes::credentials(root, &upstreams, &around.environment)?;
         let credentials = Arc::new(credentials);
-        let limits = Arc::new(models::ledger(root, &upstreams, around)?);
-        let router = models::router(root, &upstreams, &credentials, &limits, around)?;
+        let limits = Arc::new(routes::ledger(root, &upstreams, around)?);
+        let router = routes::router(root, &upstreams, &credentials, &limits, around)?;
         let router = Arc::new(router);
         let broker = Arc::new(broker(root, &credentials, &storage, around)?);
         let names: Arc<dyn Names> = broker.clone();
@@ -140,7 +140,7 @@ impl Gateway {
                 RecordWhen::After => RecordTools::After,
             },
         };
-        let models = models::cached(root, &router, around);
+        let models = routes::cached(root, &router, around);
         let tools: Arc<dyn Tools> = Arc::new(OwnTools::new(broker.clone()));
         let edge = Edge::new(
             Enforced::new(models, policy.clone()),

@@ -76,8 +76,8 @@ impl<'r> Tries<'r> {
             let public = format!("no credential for upstream `{upstream}` can be used now");
             let error = CallError::new(Code::Upstream, public);
             let error = error.with_rule("upstream_credentials_exhausted");
-            let wait = Some(shut.left).filter(|left| !left.is_zero());
-            Refused::unmade(CallError { retry_after: wait, ..error })
+            let retry_after = Some(shut.left).filter(|left| !left.is_zero());
+            Refused::unmade(CallError { retry_after, ..error })
         })
     }
 

@@ -74,7 +74,7 @@ impl<'a> Facts<'a> {
 
     /// Tokens of the prompt, estimated.
     pub(crate) fn input(&self) -> u64 {
-        *self.input.get_or_init(|| self.call.map_or(0, estimate))
+        *self.input.get_or_init(|| self.call.map_or(0, crate::estimate))
     }
 
     pub(crate) fn media(&self, kind: MediaKind) -> bool {
@@ -97,38 +97,6 @@ fn note_media(part: &Part, found: &mut [bool; 3]) {
             result.content.iter().for_each(|part| note_media(part, found));
         }
         _ => {}
-    }
-}
-
-/// Tokens of a call's prompt: four bytes of text each, and a flat thousand for a piece of media.
-fn estimate(call: &ModelCall) -> u64 {
-    let messages: usize = call
-        .messages
-        .iter()
-        .map(|message| 8 + message.parts.iter().map(bytes_of).sum::<usize>())
-        .sum();
-    let tools: usize = call
-        .tools
-        .iter()
-        .filter(|tool| !tool.hidden)
-        .map(|tool| {
-            let schema = tool.schema.as_ref().or(tool.opaque.as_ref());
-            tool.name.len()
-                + tool.description.as_ref().map_or(0, String::len)
-                + schema.map_or(0, |schema| schema.get().len())
-        })
-        .sum();
-    (messages + tools).div_ceil(4) as u64
-}
-
-fn bytes_of(part: &Part) -> usize {
-    match &part.body {
-        Body::Text(text) | Body::Refusal(text) => text.len(),
-        Body::Media(_) => 4000,
-        Body::ToolUse(call) => call.name.len() + call.arguments.len(),
-        Body::ToolResult(result) => result.content.iter().map(bytes_of).sum(),
-        Body::Reasoning(thought) => thought.text.len(),
-        Body::Opaque { raw, .. } => raw.get().len(),
     }
 }
 

@@ -148,10 +148,12 @@ impl Upstreams {
         }
         let taken = |name: &str| self.0.iter().any(|(other, _)| other == name);
         let first = deployment.provider.replace('.', "-");
-        let name = (1..)
-            .map(|n| if n == 1 { first.clone() } else { format!("{first}-{n}") })
-            .find(|name| !taken(name))
-            .unwrap_or(first.clone());
+        let mut name = first.clone();
+        let mut number = 2;
+        while taken(&name) {
+            name = format!("{first}-{number}");
+            number += 1;
+        }
         self.0.push((name.clone(), deployment.clone()));
         name
     }

@@ -67,7 +67,7 @@ pub(super) async fn refresh_prices(
             continue;
         }
         known = now;
-        match super::models::prices(&root, &upstreams) {
+        match super::routes::prices(&root, &upstreams) {
             Ok(prices) => {
                 limits.set_prices(prices);
                 tracing::info!(prices = %limits.prices_id(), "prices changed");

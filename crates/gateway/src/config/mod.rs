@@ -28,8 +28,7 @@ use serde::Deserialize;
 pub use error::ConfigError;
 pub use leaf::{Environment, SecretRef, SecretRefError, Size, Span};
 pub use routes::{
-    AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig,
-    UpstreamTimeouts,
+    AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,
 };
 pub use sections::{
     AuditConfig, EnvValue, GuardConfig, GuardMode, Header, Listen, NetworkAccess, ProfileConfig,

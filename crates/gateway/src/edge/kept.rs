@@ -38,7 +38,7 @@ struct Kept {
 /// The answers kept in memory.
 pub(super) struct KeptAnswers {
     most: usize,
-    shelf: Mutex<Shelf>,
+    shelves: Mutex<Shelf>,
 }
 
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl fmt::Debug for KeptAnswers {
 impl KeptAnswers {
     /// Keeps so many bytes at most; 0: none.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, shelf: Mutex::default() }
+        Self { most, shelves: Mutex::default() }
     }
 
     fn put(&self, principal: &Arc<str>, id: &str, body: Bytes, input: Vec<Box<RawValue>>) {
@@ -73,38 +73,38 @@ impl KeptAnswers {
         let key = (principal.clone(), id.to_owned());
         let answered = responses::output_items(&body).unwrap_or_default();
         let items: Vec<String> = answered.iter().filter_map(|item| name(item)).collect();
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.remove(&key);
-        shelf.size += size;
-        shelf.order.push_back(key.clone());
+        let mut held = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(&key);
+        held.size += size;
+        held.order.push_back(key.clone());
         for item in &items {
-            shelf.items.insert((principal.clone(), item.clone()), key.clone());
+            held.items.insert((principal.clone(), item.clone()), key.clone());
         }
-        shelf.of.insert(key, Arc::new(Kept { body, input, items, size }));
-        while shelf.size > self.most {
-            let Some(oldest) = shelf.order.front().cloned() else { break };
-            shelf.remove(&oldest);
+        held.of.insert(key, Arc::new(Kept { body, input, items, size }));
+        while held.size > self.most {
+            let Some(oldest) = held.order.front().cloned() else { break };
+            held.remove(&oldest);
         }
     }
 
     fn find(&self, principal: &Arc<str>, id: &str) -> Option<Arc<Kept>> {
-        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.of.get(&(principal.clone(), id.to_owned())).cloned()
+        let held = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        held.of.get(&(principal.clone(), id.to_owned())).cloned()
     }
 
     /// An item of one of the principal's kept answers.
     fn item(&self, principal: &Arc<str>, id: &str) -> Option<Box<RawValue>> {
-        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = shelf.items.get(&(principal.clone(), id.to_owned()))?;
-        let kept = shelf.of.get(key)?.clone();
-        drop(shelf);
+        let held = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = held.items.get(&(principal.clone(), id.to_owned()))?;
+        let kept = held.of.get(key)?.clone();
+        drop(held);
         let items = responses::output_items(&kept.body).ok()?;
         items.into_iter().find(|item| name(item).is_some_and(|named| named == id))
     }
 
     fn remove(&self, principal: &Arc<str>, id: &str) -> bool {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.remove(&(principal.clone(), id.to_owned()))
+        let mut held = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(&(principal.clone(), id.to_owned()))
     }
 }
 

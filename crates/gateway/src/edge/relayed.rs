@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// In which form a body may name a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Json,
     /// `multipart/form-data` (RFC 7578).
@@ -148,7 +148,7 @@ mod tests {
                 r#"{"model":"openai/dall"}"#.to_owned(),
             ),
         ] {
-            let found = find_model(kind.clone(), Bytes::from(body.clone()));
+            let found = find_model(kind, Bytes::from(body.clone()));
             assert_eq!(found.model.as_deref(), model, "{kind:?} {body}");
             assert_eq!(found.body, sent, "{kind:?} {body}");
         }

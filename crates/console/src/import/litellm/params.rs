@@ -94,7 +94,7 @@ pub(super) fn read(entry: &Value, place: &str, left: &mut Left) -> Option<Deploy
     }
     let mut made = Deployment { group: group.to_owned(), provider, model, ..Deployment::default() };
     let within = format!("{place}.litellm_params");
-    Params { params, place: &within, left }.carry(&mut made);
+    Params { told: params, place: &within, left }.carry(&mut made);
     if let Some(info) = entry.get("model_info").and_then(Value::as_object) {
         made.price = made.price.or_else(|| price(info));
         let informative = ["id", "mode", "base_model", "description", "input_cost_per_token"];
@@ -133,7 +133,7 @@ fn split(model: &str, params: &Map<String, Value>) -> (Option<String>, String) {
 
 /// The parameters of a deployment on their way into ours.
 struct Params<'a> {
-    params: &'a Map<String, Value>,
+    told: &'a Map<String, Value>,
     place: &'a str,
     left: &'a mut Left,
 }
@@ -141,7 +141,7 @@ struct Params<'a> {
 impl Params<'_> {
     fn carry(mut self, made: &mut Deployment) {
         let mut aws = BTreeMap::new();
-        for (key, value) in self.params {
+        for (key, value) in self.told {
             let place = format!("{}.{key}", self.place);
             match key.as_str() {
                 "model"
@@ -176,7 +176,7 @@ impl Params<'_> {
             let pairs: Vec<String> = aws.iter().map(|(k, v)| format!("{k} = {v}")).collect();
             made.keys.push(("aws", format!("{{ {} }}", pairs.join(", "))));
         }
-        made.price = price(self.params);
+        made.price = price(self.told);
         made.keys.sort();
     }
 
