@@ -181,7 +181,7 @@ mod tests {
                 Tier::Complex,
                 "code, reasoning words, 3 tools",
             ),
-            (&long, 0, 1, Tier::Medium, "5002 tokens"),
+            (&long, 0, 1, Tier::Medium, "5004 tokens"),
             ("go on", 12, 12, Tier::Medium, "12 tools, 12 turns"),
         ] {
             let call = call(text, tools, turns);
