@@ -48,8 +48,7 @@ impl Router {
     ) -> Result<Opening, Refused> {
         let (target, upstream) = (&candidate.target, &*candidate.upstream);
         let lost = || Refused::unmade(CallError::internal(format!("no endpoint for {target}")));
-        let client = call.raw.as_ref().map(|raw| raw.dialect);
-        let endpoint = upstream.endpoint(client, &target.model).ok_or_else(lost)?;
+        let endpoint = upstream.endpoint_for(call, &target.model).ok_or_else(lost)?;
 
         let stripped = self.pins.stripped(call, endpoint.id, candidate, picked.id);
         let foreign = stripped.is_some().then(|| FOREIGN_STATE.to_owned());
@@ -99,6 +98,10 @@ fn written(
     let mut dropped = written.dropped;
     let mut request = Outbound::new(written.body);
     dropped.extend(addressed(&mut request, call, model, endpoint)?);
+    if endpoint.ignores_form_of(call) {
+        let reason = "the upstream ignores it in this dialect";
+        dropped.push(Dropped { path: "response_format".to_owned(), reason });
+    }
     for dropped in &dropped {
         tracing::debug!(%target, ?dropped, "left out: the target cannot take it");
     }

@@ -85,6 +85,10 @@ pub(crate) struct Spoken {
     /// Whether it is spoken only where the configuration names it.
     #[serde(default)]
     pub(crate) optional: bool,
+    /// Whether the form that a call wants of its answer is ignored here without a word: such calls
+    /// go over another of the provider's dialects, where one is spoken.
+    #[serde(default)]
+    pub(crate) formless: bool,
     /// What the provider does otherwise than the dialect says.
     #[serde(default)]
     pub(crate) quirks: Quirks,

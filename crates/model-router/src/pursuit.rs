@@ -272,8 +272,7 @@ impl Pursuit<'_> {
     /// The upstream cannot read state in the call's history: once more without.
     fn strip(&mut self, error: CallError) -> Option<End> {
         let candidate = &self.step.candidate;
-        let client = self.call.raw.as_ref().map(|raw| raw.dialect);
-        let endpoint = candidate.upstream.endpoint(client, &candidate.target.model);
+        let endpoint = candidate.upstream.endpoint_for(&self.call, &candidate.target.model);
         let dialect = endpoint.map(|endpoint| endpoint.id);
         let Some(bare) = dialect.and_then(|dialect| without_state(&self.call, dialect)) else {
             return Some(End::Lost { error, terminal: true });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use doorward_core::{DialectId, Pattern};
+use doorward_core::{DialectId, ModelCall, Pattern, ResponseFormat};
 use doorward_wire::{Counting, Dialect, Embeddings, Quirks};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -53,9 +53,17 @@ pub(crate) struct Endpoint {
     count_quirks: Option<Quirks>,
     only: Vec<Pattern>,
     except: Vec<Pattern>,
+    formless: bool,
 }
 
 impl Endpoint {
+    /// Whether a call wants a form of its answer that is ignored here.
+    pub(crate) fn ignores_form_of(&self, call: &ModelCall) -> bool {
+        use ResponseFormat::{JsonObject, JsonSchema};
+        let form = &call.params.response_format;
+        self.formless && matches!(form, Some(JsonObject | JsonSchema { .. }))
+    }
+
     /// The address for whole answers or for streams.
     pub(crate) fn address(&self, stream: bool) -> &Address {
         self.stream.as_ref().filter(|_| stream).unwrap_or(&self.whole)
@@ -269,6 +277,16 @@ impl Upstream {
         same.or_else(|| taking.next())
     }
 
+    /// Where this call goes: as [`Self::endpoint`], but past what ignores the form that it wants
+    /// of its answer, where there is another.
+    pub(crate) fn endpoint_for(&self, call: &ModelCall, model: &str) -> Option<&Endpoint> {
+        let client = call.raw.as_ref().map(|raw| raw.dialect);
+        let fits = |it: &&Endpoint| it.takes(model) && !it.ignores_form_of(call);
+        let mut taking = self.endpoints.iter().filter(fits);
+        let same = taking.clone().find(|endpoint| Some(endpoint.id) == client);
+        same.or_else(|| taking.next()).or_else(|| self.endpoint(client, model))
+    }
+
     /// Where this model's prompts are counted.
     pub(crate) fn counter(&self, client: Option<DialectId>, model: &str) -> Option<&Endpoint> {
         let counts = |endpoint: &&Endpoint| endpoint.takes(model) && endpoint.count.is_some();
@@ -401,6 +419,7 @@ impl<'a> Place<'a> {
             count_quirks: spoken.count_quirks.clone(),
             only: spoken.only.clone(),
             except: spoken.except.clone(),
+            formless: spoken.formless,
         }))
     }
 

@@ -255,6 +255,28 @@ fn the_clients_dialect_goes_first_and_then_the_providers_order() {
 }
 
 #[test]
+fn a_call_for_a_form_passes_over_what_ignores_it() {
+    use doorward_core::{ModelCall, Params, RawCall, ResponseFormat};
+    let (chat, messages) = (DialectId::OPENAI_CHAT, DialectId::ANTHROPIC_MESSAGES);
+    let raw = RawCall { dialect: messages, model: 0..0, body: "".into(), headers: vec![] };
+    let response_format = Some(ResponseFormat::JsonObject);
+    let plain = ModelCall { raw: Some(raw), ..ModelCall::default() };
+    let params = Params { response_format, ..Params::default() };
+    let shaped = ModelCall { params, raw: plain.raw.clone(), ..ModelCall::default() };
+    for (dialects, call, found, ignored) in [
+        (&[chat, messages][..], &plain, messages, false),
+        (&[chat, messages], &shaped, chat, false),
+        (&[messages], &shaped, messages, true),
+    ] {
+        let dialects = dialects.iter().map(|id| id.as_str().to_owned()).collect();
+        let options = UpstreamOptions { dialects, ..UpstreamOptions::default() };
+        let upstream = Upstream::configured("llama", provider("llamacpp"), options).unwrap();
+        let endpoint = upstream.endpoint_for(call, "m").unwrap();
+        assert_eq!((endpoint.id, endpoint.ignores_form_of(call)), (found, ignored));
+    }
+}
+
+#[test]
 fn a_model_goes_by_the_upstreams_own_name_for_it() {
     let deployments = BTreeMap::from([("gpt-5".to_owned(), "prod 5".to_owned())]);
     let options = UpstreamOptions {
