@@ -216,6 +216,10 @@ impl Row {
                 format!("the ledger has {}, {} were reported", self.ledger, self.reported),
             );
         }
+        if !way.tells() && !way.refuses() {
+            let least = self.reported + self.untold * MOST;
+            must(self.ledger >= least, format!("the ledger has {}, not {least}", self.ledger));
+        }
         // A stream that has begun cannot be begun again elsewhere; the rest can.
         must(
             self.of("lost") == 0 && self.of("broken") <= CALLS / 2,

@@ -40,17 +40,21 @@ fn asks(model: &str, form: bool) -> [(&'static str, Value); 3] {
 
 /// The text of an answer on its wire, and its tokens.
 fn read(path: &str, answer: &Value) -> (String, u64) {
-    let (text, counts) = match path {
+    let (text, counts): (_, &[&str]) = match path {
         "/v1/chat/completions" => {
-            (&answer["choices"][0]["message"]["content"], ["prompt_tokens", "completion_tokens"])
+            (&answer["choices"][0]["message"]["content"], &["prompt_tokens", "completion_tokens"])
         }
         "/v1/responses" => {
-            (&answer["output"][0]["content"][0]["text"], ["input_tokens", "output_tokens"])
+            (&answer["output"][0]["content"][0]["text"], &["input_tokens", "output_tokens"])
         }
-        _ => (&answer["content"][0]["text"], ["input_tokens", "output_tokens"]),
+        // Messages does not count with the rest what was read from the cache.
+        _ => (
+            &answer["content"][0]["text"],
+            &["input_tokens", "cache_read_input_tokens", "output_tokens"],
+        ),
     };
     let text = text.as_str().unwrap_or_default().to_owned();
-    (text, counts.map(|name| answer["usage"][name].as_u64().unwrap_or(0)).iter().sum())
+    (text, counts.iter().map(|name| answer["usage"][name].as_u64().unwrap_or(0)).sum())
 }
 
 /// The deltas of a stream on its wire.
