@@ -96,8 +96,8 @@ impl Walk<'_> {
                 lower
             }
             // Whole numbers of 64 bits are strings in protobuf's JSON.
-            _ if number && value.starts_with('"') => {
-                self.changed = true;
+            _ if number && value.trim_matches('"').parse::<u64>().is_ok() => {
+                self.changed |= value.starts_with('"');
                 value.trim_matches('"').to_owned()
             }
             _ => self.inner(&name, value),
@@ -260,6 +260,12 @@ mod tests {
         ] {
             assert_eq!(inbound(openapi), schema);
         }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_as_it_is_written() {
+        let odd = r#"{"type":"array","maxItems":"3-","minItems":"2"}"#;
+        assert_eq!(inbound(odd), r#"{"type":"array","maxItems":"3-","minItems":2}"#);
     }
 
     #[test]
