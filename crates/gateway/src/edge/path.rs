@@ -294,10 +294,14 @@ fn ai_sdk(method: &Method, rest: &str, headers: &HeaderMap) -> Path {
     asked(dialect, Some(at))
 }
 
-/// Anthropic's clients always send `anthropic-version`.
+/// Whose list `/v1/models` is: Anthropic's clients always send `anthropic-version`, Google's
+/// newer ones, which ask under `/v1` too, name themselves or show their key their own way.
 fn list_dialect(headers: &HeaderMap) -> &'static dyn Dialect {
-    if headers.contains_key("anthropic-version") {
+    let sent = |name: &&str| headers.contains_key(*name);
+    if sent(&"anthropic-version") {
         &doorward_wire::AnthropicMessages
+    } else if ["x-goog-api-key", "x-goog-api-client"].iter().any(sent) {
+        &doorward_wire::Gemini
     } else {
         &doorward_wire::OpenAiChat
     }
@@ -381,6 +385,23 @@ mod tests {
             ),
         ] {
             assert_eq!(told(method, path, &none), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_models_is_each_clients_own() {
+        for (header, expected) in [
+            ("authorization", "openai-chat"),
+            ("anthropic-version", "anthropic-messages"),
+            ("x-goog-api-key", "gemini"),
+            ("x-goog-api-client", "gemini"),
+        ] {
+            let name = http::HeaderName::from_static(header);
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("x"))]);
+            let list = told(&Method::GET, "/v1/models", &headers);
+            assert_eq!(list, format!("models {expected} None"));
+            let one = told(&Method::GET, "/v1/models/g", &headers);
+            assert_eq!(one, format!("models {expected} Some(\"g\")"));
         }
     }
 
