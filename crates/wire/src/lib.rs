@@ -78,7 +78,9 @@ pub use quirks::{GATEWAY_FIELDS, Quirks, allowed_betas};
 
 /// Items of Responses conversations, for whoever keeps them.
 pub mod responses {
-    pub use crate::openai_responses::{continue_from, items_of, output_items, resolve_references};
+    pub use crate::openai_responses::{
+        continue_from, items_of, output_items, resolve_references, tell_previous,
+    };
 }
 
 /// The longest whole body a [`Reader`] keeps, in bytes.

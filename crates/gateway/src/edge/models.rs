@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use doorward_core::{CallError, Code, Cx, DialectId, ModelCall};
-use doorward_wire::{Dialect, ReadError, WriterOptions};
+use doorward_wire::{Dialect, ReadError, WriterOptions, responses};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
@@ -51,14 +51,14 @@ impl Edge {
         let keeper =
             call.raw.as_ref().and_then(|raw| Keeper::of(self, &cx, dialect.id(), &raw.body));
         let mut options = WriterOptions { array, ..self.writer_options(&cx, dialect, &call) };
-        let told = previous.and_then(|id| serde_json::value::to_raw_value(&id).ok());
+        let told = previous.as_ref().and_then(|id| serde_json::value::to_raw_value(id).ok());
         options.echo.extend(told.map(|id| ("previous_response_id".to_owned(), id)));
         if call.stream {
-            self.stream(cx, dialect, call, options, keeper, hold).await
+            self.stream(cx, dialect, (call, previous), options, keeper, hold).await
         } else {
             let answered = async {
                 let completion = self.models.complete(&cx, call).await?;
-                whole(dialect, options, keeper, completion).await
+                whole(dialect, options, keeper, going_on_from(previous, completion)).await
             };
             within(&cx, answered).await
         }
@@ -70,15 +70,17 @@ impl Edge {
         self: &Arc<Self>,
         cx: Cx,
         dialect: &'static dyn Dialect,
-        call: ModelCall,
+        (call, previous): (ModelCall, Option<String>),
         mut options: WriterOptions,
         keeper: Option<Keeper>,
         hold: Hold,
     ) -> Result<Response<ResponseBody>, CallError> {
         let deadline = cx.deadline;
         let models = self.models.clone();
-        let mut opening: super::events::Opening =
-            Box::pin(async move { within(&cx, models.complete(&cx, call)).await });
+        let mut opening: super::events::Opening = Box::pin(async move {
+            let completion = within(&cx, models.complete(&cx, call)).await?;
+            Ok(going_on_from(previous, completion))
+        });
         let patience = tokio::time::timeout(KEEP_ALIVE, &mut opening).await;
         let mut response = Response::new(ResponseBody::whole(Bytes::new()));
         let source = match patience {
@@ -173,6 +175,21 @@ impl Edge {
         let error = CallError::new(Code::NotFound, format!("no model `{wanted}` here"));
         failure(dialect, &error, cx.request)
     }
+}
+
+/// An answer that may be forwarded as it came, naming the one that it goes on from.
+fn going_on_from(previous: Option<String>, mut completion: Completion) -> Completion {
+    if let Some(previous) = previous
+        && completion.dialect == DialectId::OPENAI_RESPONSES
+    {
+        let named = completion.frames.map(move |frame| {
+            let mut frame = frame?;
+            frame.raw = frame.raw.map(|raw| responses::tell_previous(raw, &previous));
+            Ok(frame)
+        });
+        completion.frames = Box::pin(named);
+    }
+    completion
 }
 
 /// An answer in one body.

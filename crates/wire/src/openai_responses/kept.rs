@@ -1,13 +1,16 @@
 //! Items of conversations, for whoever keeps them: a stored answer is gone on from by its id
 //! (`previous_response_id`), and items are meant by theirs (`item_reference`).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ReadError;
 use crate::json::{Members, Source, Text, raw};
-use crate::splice::Edits;
+use crate::splice::{Edits, quoted};
+use crate::sse::Event;
 
 /// The most items of one request.
 const MOST_ITEMS: usize = 100_000;
@@ -67,6 +70,54 @@ pub fn continue_from(body: Bytes, earlier: &[Box<RawValue>]) -> Result<Bytes, Re
         edits.replace(at..at, format!(r#""input":[{}]{comma}"#, items.join(",")));
     }
     Ok(edits.apply(&body))
+}
+
+/// Says in an upstream's answer, or in an event that tells of the whole answer, that it goes on
+/// from `previous`: where earlier items were put in front here, the upstream does not know. Every
+/// other byte stays, and so does what is no such answer.
+///
+/// ```
+/// use bytes::Bytes;
+/// use doorward_wire::responses::tell_previous;
+///
+/// let event = r#"data: {"type":"response.created","response":{"id":"resp_2","previous_response_id":null}}"#;
+/// let told = tell_previous(Bytes::from(event), "resp_1");
+/// assert_eq!(told, event.replace("null", r#""resp_1""#));
+/// ```
+pub fn tell_previous(answer: Bytes, previous: &str) -> Bytes {
+    telling(&answer, previous).unwrap_or(answer)
+}
+
+fn telling(answer: &Bytes, previous: &str) -> Option<Bytes> {
+    #[derive(Deserialize)]
+    struct Told<'a> {
+        #[serde(borrow)]
+        response: &'a RawValue,
+    }
+
+    let whole = Source::new(answer).ok()?;
+    let event = Event::whole(answer.clone());
+    let data = if answer.trim_ascii_start().starts_with(b"{") {
+        None
+    } else {
+        // Most events are about a piece of it.
+        memchr::memmem::find(answer, b"\"response\"")?;
+        event.data()
+    };
+    let object = match &data {
+        None => std::str::from_utf8(answer).ok()?.trim(),
+        Some(Cow::Borrowed(data)) => serde_json::from_str::<Told<'_>>(data).ok()?.response.get(),
+        // Data on several lines has no place of its own in the bytes.
+        Some(Cow::Owned(_)) => return None,
+    };
+    let members = Source::new(object.as_bytes()).ok()?.members().ok()?;
+    let (name, value) = ("previous_response_id", quoted(previous));
+    let mut edits = Edits::default();
+    match members.find(name) {
+        Some(member) => edits.replace(whole.span(member.value.get()), value),
+        None => edits.add_member(&whole.span(object), name, &value, members.iter().len() > 0),
+    }
+    Some(edits.apply(answer))
 }
 
 fn message_of(text: &RawValue) -> String {
@@ -155,4 +206,34 @@ pub fn resolve_references(
         }
     }
     Ok(edits.apply(&body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstreams_answer_names_the_one_it_goes_on_from() {
+        for (answer, expected) in [
+            (
+                r#"{"id":"b","object":"response"}"#,
+                r#"{"previous_response_id":"a\"","id":"b","object":"response"}"#,
+            ),
+            (" {}\n", " {\"previous_response_id\":\"a\\\"\"}\n"),
+            (
+                "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"previous_response_id\": \"x\",\"id\":1}}\n\n",
+                "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"previous_response_id\": \"a\\\"\",\"id\":1}}\n\n",
+            ),
+            (
+                "data: {\"type\":\"response.output_text.delta\",\"delta\":\"\\\"response\\\"\"}\n\n",
+                "",
+            ),
+            ("data: [DONE]\n\n", ""),
+            (": \"response\"\n\n", ""),
+            ("not an answer", ""),
+        ] {
+            let told = tell_previous(Bytes::from(answer), "a\"");
+            assert_eq!(told, if expected.is_empty() { answer } else { expected });
+        }
+    }
 }

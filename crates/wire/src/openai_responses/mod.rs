@@ -38,7 +38,7 @@ use crate::{
     WriterOptions, Written, custom_tools, status,
 };
 
-pub use kept::{continue_from, items_of, output_items, resolve_references};
+pub use kept::{continue_from, items_of, output_items, resolve_references, tell_previous};
 
 /// `OpenAI` Responses.
 ///
