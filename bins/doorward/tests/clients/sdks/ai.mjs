@@ -1,8 +1,8 @@
 // The AI SDK over one of its provider packages.
 // argv: openai, openai-compatible, anthropic, google or gateway.
-import { Output, embedMany, generateText, isStepCount, jsonSchema, streamText, tool } from 'ai';
+import { Output, embed, embedMany, generateText, isStepCount, jsonSchema, streamText, tool } from 'ai';
 import {
-  BASE, EMBED, KEY, MODEL, called, check, counted, deepEqual, distinct, embedded, equal, refused,
+  BASE, EMBED, KEY, MODEL, called, check, counted, deepEqual, distinct, embedded, equal, ok, refused,
   scenario, streamed,
 } from './scenario.mjs';
 
@@ -75,11 +75,26 @@ await check('structured', async () => {
 
 if (provider.embeddingModel && kind !== 'anthropic') {
   await check('embeddings', async () => {
-    const { embeddings } = await embedMany({
-      model: provider.embeddingModel(EMBED), values: scenario.embeddings.inputs, maxRetries: 0,
-    });
-    embedded(embeddings);
+    const model = provider.embeddingModel(EMBED);
+    const { inputs, vectors } = scenario.embeddings;
+    embedded((await embedMany({ model, values: inputs, maxRetries: 0 })).embeddings);
+    // Google's has another route for one.
+    deepEqual((await embed({ model, value: inputs[1], maxRetries: 0 })).embedding, vectors[1]);
+  });
+}
+
+if (kind === 'gateway') {
+  await check('models', async () => {
+    const { models } = await provider.getAvailableModels();
+    ok(models.some((model) => model.id === MODEL), JSON.stringify(models));
   });
 }
 
 await check('error', () => refused(() => generateText(call(scenario.error.prompt)), (error) => error.statusCode));
+
+await check('stream-error', () => refused(async () => {
+  let seen;
+  const stream = streamText(call(scenario.error.prompt, { onError: ({ error }) => { seen = error; } }));
+  await stream.consumeStream();
+  throw seen;
+}, (error) => error.statusCode));

@@ -74,4 +74,13 @@ await check('count-tokens', async () => {
   ok((await client.messages.countTokens(counted)).input_tokens > 0);
 });
 
+await check('models', async () => {
+  const ids = [];
+  for await (const model of client.models.list()) ids.push(model.id);
+  ok(ids.includes(MODEL), `${MODEL} in ${ids}`);
+});
+
 await check('error', () => refused(() => client.messages.create(call(scenario.error.prompt))));
+
+await check('stream-error', () => refused(() =>
+  client.messages.stream(call(scenario.error.prompt)).finalMessage()));

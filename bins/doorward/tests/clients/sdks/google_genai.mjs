@@ -1,6 +1,6 @@
 // npm @google/genai. argv: 2 (its calls go to v1beta) or 3 (to v1).
 import {
-  BASE, EMBED, KEY, MODEL, called, check, counted, deepEqual, embedded, equal, refused, scenario, streamed,
+  BASE, EMBED, KEY, MODEL, called, check, counted, deepEqual, embedded, equal, ok, refused, scenario, streamed,
 } from './scenario.mjs';
 
 const [version] = process.argv.slice(2);
@@ -82,4 +82,19 @@ await check('embeddings', async () => {
   embedded(answer.embeddings.map((embedding) => embedding.values));
 });
 
+await check('count-tokens', async () => {
+  const { model, contents } = call(scenario.text.prompt);
+  ok((await client.models.countTokens({ model, contents })).totalTokens > 0);
+});
+
+await check('models', async () => {
+  const names = [];
+  for await (const model of await client.models.list()) names.push(model.name);
+  ok(names.includes(`models/${MODEL}`), `${MODEL} in ${names}`);
+});
+
 await check('error', () => refused(() => client.models.generateContent(call(scenario.error.prompt))));
+
+await check('stream-error', () => refused(async () => {
+  for await (const _ of await client.models.generateContentStream(call(scenario.error.prompt)));
+}));

@@ -1,7 +1,7 @@
 // npm openai, Chat Completions and embeddings.
 import OpenAI from 'openai';
 import {
-  BASE, EMBED, KEY, MODEL, called, check, counted, deepEqual, distinct, embedded, equal, refused,
+  BASE, EMBED, KEY, MODEL, called, check, counted, deepEqual, distinct, embedded, equal, ok, refused,
   scenario, streamed,
 } from './scenario.mjs';
 
@@ -104,5 +104,15 @@ await check('embeddings', async () => {
   }
 });
 
+await check('models', async () => {
+  const ids = [];
+  for await (const model of client.models.list()) ids.push(model.id);
+  ok(ids.includes(MODEL), `${MODEL} in ${ids}`);
+  equal((await client.models.retrieve(MODEL)).id, MODEL);
+});
+
 await check('error', () => refused(() =>
   client.chat.completions.create({ model: MODEL, messages: messages(scenario.error.prompt) })));
+
+await check('stream-error', () => refused(() =>
+  client.chat.completions.stream({ model: MODEL, messages: messages(scenario.error.prompt) }).finalChatCompletion()));

@@ -77,6 +77,28 @@ await check('stream-tools', async () => {
   equal(last.output_text, scenario.tools.answer);
 });
 
+await check('kept', async () => {
+  const asked = call(scenario.tools.prompt, { tools: functions, store: true });
+  const first = await client.responses.create(asked);
+  const last = await client.responses.stream({
+    ...asked, previous_response_id: first.id, input: answers(first),
+  }).finalResponse();
+  equal(last.output_text, scenario.tools.answer);
+  equal(last.previous_response_id, first.id);
+  const again = await client.responses.retrieve(first.id);
+  deepEqual([again.id, calls(again).length], [first.id, 2]);
+  const items = await client.responses.inputItems.list(first.id);
+  ok(JSON.stringify(items.data).includes(scenario.tools.prompt), JSON.stringify(items.data));
+  await client.responses.delete(first.id);
+  const gone = await client.responses.retrieve(first.id).catch((error) => error.status);
+  equal(gone, 404);
+});
+
+await check('count-tokens', async () => {
+  const { store, ...asked } = call(scenario.text.prompt);
+  ok((await client.responses.inputTokens.count(asked)).input_tokens > 0);
+});
+
 await check('structured', async () => {
   const { name, schema, prompt, answer } = scenario.structured;
   const whole = await client.responses.create(call(prompt, {
@@ -98,3 +120,6 @@ await check('custom', async () => {
 });
 
 await check('error', () => refused(() => client.responses.create(call(scenario.error.prompt))));
+
+await check('stream-error', () => refused(() =>
+  client.responses.stream(call(scenario.error.prompt)).finalResponse()));
