@@ -4,8 +4,8 @@
 // What aimock 1.43 has otherwise than the vendors, or not at all, is put right in front of it here,
 // and only that: token counts for Ollama and embeddings, one vector per input, the error bodies of
 // Bedrock, Cohere and Ollama, Gemini's finish reason of calls, its `v1` path, schemas in
-// `parametersJsonSchema` and `batchEmbedContents`, counting of tokens, embeddings on Bedrock (Titan) and Vertex, Claude's
-// streams on Bedrock, Claude on Vertex, and the AI SDK's gateway protocol.
+// `parametersJsonSchema` and `batchEmbedContents`, counting of tokens, embeddings on Bedrock (Titan)
+// and Vertex, Claude's streams on Bedrock, Claude on Vertex, and the AI SDK's gateway protocol.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import { LLMock } from '@copilotkit/aimock';
@@ -105,7 +105,9 @@ server.removeAllListeners('request');
 server.on('request', async (request, response) => {
   const pieces = [];
   for await (const piece of request) pieces.push(piece);
-  await serve(request, Buffer.concat(pieces).toString(), response);
+  await serve(request, Buffer.concat(pieces).toString(), response).catch((cause) => {
+    response.writeHead(500).end(`the fake failed: ${cause.stack}`);
+  });
 });
 
 const json = (response, body) => {
