@@ -142,10 +142,12 @@ impl Gateway {
         };
         let models = routes::cached(root, &router, around);
         let tools: Arc<dyn Tools> = Arc::new(OwnTools::new(broker.clone()));
+        let upstream_names: Arc<[String]> =
+            upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let edge = Edge::new(
             Enforced::new(models, policy.clone()),
             Enforced::new(tools, policy),
-            edge_parts(root, storage.keys.clone(), metrics.clone(), around),
+            edge_parts(root, storage.keys.clone(), metrics.clone(), upstream_names.clone(), around),
         );
         let tasks = vec![
             tokio::spawn(tasks::refresh_keys(storage.keys)),
@@ -153,8 +155,7 @@ impl Gateway {
             tokio::spawn(tasks::refresh_prices(limits, Arc::new(root.clone()), upstreams.clone())),
             tokio::spawn(tasks::start_servers(broker.clone(), contracts, around.entropy.clone())),
         ];
-        let upstreams = upstreams.into_iter().map(|upstream| upstream.name).collect();
-        let sight = Sight { broker, metrics, upstreams };
+        let sight = Sight { broker, metrics, upstreams: upstream_names };
         Ok(Self { edge, recorder: storage.recorder, sight, tasks })
     }
 
@@ -383,6 +384,7 @@ fn edge_parts(
     root: &Root,
     keys: Arc<VirtualKeys>,
     metrics: Arc<Metrics>,
+    upstreams: Arc<[String]>,
     around: &Surroundings,
 ) -> EdgeParts {
     let listen = &root.listen;
@@ -392,6 +394,7 @@ fn edge_parts(
         clock: around.clock.clone(),
         entropy: around.entropy.clone(),
         metrics,
+        upstreams,
         limits: EdgeLimits {
             body: listen.body_limit.as_usize(),
             in_flight: listen.max_in_flight,

@@ -105,7 +105,7 @@ impl Edge {
         let headers = relayed::headers(request.headers());
         let kind = relayed::Kind::of(request.headers());
         let body = within(cx, request::body(self.parts.limits.body, request)).await?;
-        let Found { model, body } = relayed::find_model(kind, body);
+        let Found { model, body } = relayed::find_model(kind, body, &self.parts.upstreams);
         let whole = futures_util::stream::once(async move { Ok::<Bytes, CallError>(body) });
         let body = Box::pin(whole.filter(|piece| {
             let some = piece.as_ref().is_ok_and(|bytes| !bytes.is_empty());

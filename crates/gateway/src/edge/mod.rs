@@ -50,6 +50,8 @@ pub struct EdgeParts {
     pub entropy: Arc<dyn Entropy>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// The names of the model upstreams.
+    pub upstreams: Arc<[String]>,
     /// How much is taken in, and from whom.
     pub limits: EdgeLimits,
 }

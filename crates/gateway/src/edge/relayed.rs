@@ -42,15 +42,17 @@ struct Named<'a> {
     model: Option<&'a RawValue>,
 }
 
-/// Finds the model. `upstream/model` goes on as `model`.
-pub(super) fn find_model(kind: Kind, body: Bytes) -> Found {
+/// Finds the model. `upstream/model` goes on as `model`, where there is such an upstream; other
+/// names may hold a slash of their own.
+pub(super) fn find_model(kind: Kind, body: Bytes, upstreams: &[String]) -> Found {
     let place = match kind {
         Kind::Json => in_json(&body),
         Kind::Form => in_form(&body),
         Kind::Other => None,
     };
     let Some((model, start, end)) = place else { return Found { model: None, body } };
-    let Some((_, bare)) = model.split_once('/') else {
+    let known = |name: &str| upstreams.iter().any(|upstream| upstream == name);
+    let Some((_, bare)) = model.split_once('/').filter(|(name, _)| known(name)) else {
         return Found { model: Some(model), body };
     };
     let text = if kind == Kind::Json {
@@ -139,6 +141,12 @@ mod tests {
                 r#"{"model":"dall"}"#.to_owned(),
             ),
             (Kind::Json, r#"{"model":5}"#.to_owned(), None, r#"{"model":5}"#.to_owned()),
+            (
+                Kind::Json,
+                r#"{"model":"cohere/rerank"}"#.to_owned(),
+                Some("cohere/rerank"),
+                r#"{"model":"cohere/rerank"}"#.to_owned(),
+            ),
             (Kind::Json, "no json".to_owned(), None, "no json".to_owned()),
             (Kind::Form, form("openai/whisper-1"), Some("openai/whisper-1"), form("whisper-1")),
             (
@@ -148,7 +156,8 @@ mod tests {
                 r#"{"model":"openai/dall"}"#.to_owned(),
             ),
         ] {
-            let found = find_model(kind, Bytes::from(body.clone()));
+            let upstreams = ["openai".to_owned()];
+            let found = find_model(kind, Bytes::from(body.clone()), &upstreams);
             assert_eq!(found.model.as_deref(), model, "{kind:?} {body}");
             assert_eq!(found.body, sent, "{kind:?} {body}");
         }

@@ -118,6 +118,7 @@ impl Setup {
             clock,
             entropy,
             metrics: metrics.clone(),
+            upstreams: ["chat".to_owned(), "claude".to_owned()].into(),
             limits: self.limits,
         };
         let edge =
