@@ -6,6 +6,7 @@ use doorward_core::{IssuerState, ModelEvent, ToolDef};
 use serde_json::value::RawValue;
 
 use crate::emit;
+use crate::json::Source;
 
 /// The most tool calls in one answer.
 const MOST_CALLS: usize = 1024;
@@ -247,15 +248,28 @@ pub(crate) fn is_function(tool: &ToolDef) -> bool {
     tool.opaque.is_none() || tool.custom
 }
 
-/// The schema of a tool's arguments. A free-form tool is a function of one text.
-pub(crate) fn schema_of(tool: &ToolDef) -> &str {
-    match &tool.schema {
+/// The schema of a tool's arguments. A free-form tool is a function of one text. Most providers
+/// refuse a schema that does not say that arguments are an object, `OpenAI` takes it as said; what
+/// came in the provider's own dialect stays as it is.
+pub(crate) fn schema_of(tool: &ToolDef, own: bool) -> Cow<'_, str> {
+    let given = match &tool.schema {
         _ if tool.custom => {
             r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#
         }
-        Some(schema) => schema.get(),
+        Some(schema) if own => return Cow::Borrowed(schema.get()),
+        Some(schema) => schema.get().trim(),
         None => r#"{"type":"object","properties":{}}"#,
+    };
+    let Some(rest) = given.strip_prefix('{').map(str::trim_start) else {
+        return Cow::Borrowed(given);
+    };
+    if rest == "}" {
+        return Cow::Borrowed(r#"{"type":"object","properties":{}}"#);
     }
+    let is_typed = Source::new(given.as_bytes())
+        .and_then(|source| source.members())
+        .is_ok_and(|members| members.find("type").is_some());
+    if is_typed { Cow::Borrowed(given) } else { Cow::Owned(format!(r#"{{"type":"object",{rest}"#)) }
 }
 
 #[cfg(test)]

@@ -251,11 +251,26 @@ pub(crate) fn losses(name: &str, value: &RawValue) -> Vec<Dropped> {
     }
 }
 
+/// Whether a field of Responses asks for what holds anyway: that nothing is stored, and that log
+/// probabilities and the state of thoughts come with the answer.
+fn is_kept_to(name: &str, value: &RawValue) -> bool {
+    const COME: [&str; 2] = ["message.output_text.logprobs", "reasoning.encrypted_content"];
+    match name {
+        "store" => value.get() == "false",
+        "include" => serde_json::from_str::<Vec<String>>(value.get())
+            .is_ok_and(|all| all.iter().all(|it| COME.contains(&it.as_str()))),
+        _ => false,
+    }
+}
+
 /// Reports the fields of a call that another dialect has no word for. What Doorward obeys itself
 /// is not lost.
 pub(crate) fn lost(name: &str, value: &RawValue, reason: &'static str) -> Vec<Dropped> {
     if crate::GATEWAY_FIELDS.contains(&name) {
         return losses(name, value);
+    }
+    if is_kept_to(name, value) {
+        return Vec::new();
     }
     vec![Dropped { path: name.to_owned(), reason }]
 }

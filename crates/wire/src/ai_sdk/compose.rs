@@ -8,6 +8,7 @@ use doorward_core::{
 use serde_json::value::RawValue;
 
 use super::{ID, options};
+use crate::calls::schema_of;
 use crate::emit::{self, Array, Object};
 use crate::quirks::mend::{Request, mend, refuse_addresses};
 use crate::splice::{is_hidden, shown};
@@ -110,15 +111,20 @@ impl Compose<'_> {
         if let Some((_, options)) = own.filter(|_| self.own) {
             return body.raw("providerOptions", options.get());
         }
+        let shown = params.reasoning_summary.as_deref();
+        let summary = shown.filter(|shown| *shown != "none").map(str::to_owned);
         let openai = [
             ("serviceTier", &params.service_tier),
             ("promptCacheKey", &params.cache_key),
             ("textVerbosity", &params.verbosity),
             ("user", &params.user),
+            ("reasoningSummary", &summary),
         ];
         let for_openai = openai.iter().any(|(_, value)| value.is_some());
         let parallel = params.parallel_tools;
-        if !for_openai && parallel.is_none() && params.thinking_budget.is_none() {
+        let budget = params.thinking_budget;
+        let one_by_one = parallel == Some(false);
+        if !for_openai && parallel.is_none() && budget.is_none() && shown.is_none() {
             return;
         }
         body.object("providerOptions", |all| {
@@ -130,16 +136,22 @@ impl Compose<'_> {
                     options.opt("parallelToolCalls", parallel);
                 });
             }
-            if let Some(budget) = params.thinking_budget {
+            if budget.is_some() || one_by_one {
                 all.object("anthropic", |options| {
-                    options.object("thinking", |thinking| {
-                        thinking.str("type", "enabled");
-                        thinking.value("budgetTokens", budget);
-                    });
+                    if let Some(budget) = budget {
+                        options.object("thinking", |thinking| {
+                            thinking.str("type", "enabled");
+                            thinking.value("budgetTokens", budget);
+                        });
+                    }
+                    options.opt("disableParallelToolUse", one_by_one.then_some(true));
                 });
+            }
+            if budget.is_some() || shown.is_some() {
                 all.object("google", |options| {
                     options.object("thinkingConfig", |thinking| {
-                        thinking.value("thinkingBudget", budget);
+                        thinking.opt("thinkingBudget", budget);
+                        thinking.opt("includeThoughts", shown.map(|shown| shown != "none"));
                     });
                 });
             }
@@ -152,13 +164,15 @@ impl Compose<'_> {
         }
         match message.role {
             Role::System | Role::Developer => {
-                for part in &message.parts {
+                for (nth, part) in message.parts.iter().enumerate() {
                     if let Body::Text(text) = &part.body {
                         list.object(|item| {
                             item.str("role", "system");
                             item.str("content", text);
                             mark(item, part);
                         });
+                    } else {
+                        self.drop(format!("messages[{at}].parts[{nth}]"), "system text only");
                     }
                 }
             }
@@ -188,6 +202,19 @@ impl Compose<'_> {
         if parts.peek().is_none() {
             return;
         }
+        let unsaid = |(_, part): &(usize, &Part)| match &part.body {
+            Body::Opaque { dialect, .. } => *dialect != ID,
+            Body::Media(media) => matches!(media.source, MediaSource::FileId(_)),
+            _ => false,
+        };
+        if parts.clone().all(|part| unsaid(&part)) {
+            // Nothing of it goes: a message without content is refused.
+            for (nth, part) in parts {
+                let reason = lost_part(&part.body);
+                self.drop(format!("messages[{at}].parts[{nth}]"), reason);
+            }
+            return;
+        }
         list.object(|item| {
             item.str("role", role);
             item.array("content", |list| {
@@ -201,14 +228,14 @@ impl Compose<'_> {
     fn part(&mut self, list: &mut Array<'_>, path: &str, part: &Part) {
         match &part.body {
             Body::Opaque { dialect, raw } if *dialect == ID => list.raw(raw.get()),
-            Body::Opaque { .. } => self.drop(path, "only its own dialect knows this part"),
+            Body::Opaque { .. } => self.drop(path, lost_part(&part.body)),
             Body::Text(text) | Body::Refusal(text) => list.object(|item| {
                 item.str("type", "text");
                 item.str("text", text);
                 mark(item, part);
             }),
             Body::Media(Media { source: MediaSource::FileId(_), .. }) => {
-                self.drop(path, "the gateway protocol names files by their provider");
+                self.drop(path, lost_part(&part.body));
             }
             Body::Media(media) => list.object(|item| {
                 item.str("type", "file");
@@ -233,7 +260,8 @@ impl Compose<'_> {
                 item.str("type", "tool-call");
                 item.str("toolCallId", &call.id);
                 item.str("toolName", &call.name);
-                if call.custom {
+                // Elsewhere such a tool is declared as a function of one text, and was called so.
+                if call.custom && self.own {
                     item.str("input", &custom::unwrapped(&call.arguments));
                 } else {
                     write_json(item, "input", &call.arguments);
@@ -308,7 +336,7 @@ impl Compose<'_> {
                     Some(_) if !tool.custom => {
                         self.drop(format!("tools[{nth}]"), "only its own dialect has it");
                     }
-                    _ => list.object(|item| write_tool(item, tool)),
+                    _ => list.object(|item| write_tool(item, tool, self.own)),
                 }
             }
         });
@@ -326,12 +354,19 @@ impl Compose<'_> {
     }
 }
 
-fn write_tool(item: &mut Object<'_>, tool: &ToolDef) {
+/// Why a part goes nowhere.
+const fn lost_part(body: &Body) -> &'static str {
+    match body {
+        Body::Media(_) => "the gateway protocol names files by their provider",
+        _ => "only its own dialect knows this part",
+    }
+}
+
+fn write_tool(item: &mut Object<'_>, tool: &ToolDef, own: bool) {
     item.str("type", "function");
     item.str("name", &tool.name);
     item.opt_str("description", tool.description.as_deref());
-    let schema = tool.schema.as_ref().map(|schema| schema.get());
-    item.raw("inputSchema", schema.unwrap_or(r#"{"type":"object","properties":{}}"#));
+    item.raw("inputSchema", &schema_of(tool, own));
     item.opt("strict", tool.strict);
     write_mark(item, tool.cache_control.as_deref());
 }

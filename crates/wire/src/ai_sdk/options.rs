@@ -126,7 +126,7 @@ pub(super) fn write(item: &mut Object<'_>, field: &str, state: &IssuerState, sea
 /// A whole call's options that have a place in the common form, by provider.
 const MAPPED: [(&str, &[&str]); 4] = [
     ("gateway", &[]),
-    ("anthropic", &["thinking", "effort"]),
+    ("anthropic", &["thinking", "effort", "disableParallelToolUse"]),
     (
         "openai",
         &[
@@ -161,7 +161,9 @@ struct OpenAiCall<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct AnthropicCall<'a> {
+    disable_parallel_tool_use: Option<bool>,
     #[serde(borrow)]
     thinking: Option<ThinkingIn<'a>>,
     #[serde(borrow)]
@@ -214,6 +216,9 @@ pub(super) fn call_options<'a>(
     }
     if let Some(anthropic) = given("anthropic") {
         let anthropic: AnthropicCall<'a> = source.read(anthropic)?;
+        if anthropic.disable_parallel_tool_use == Some(true) {
+            params.parallel_tools = Some(false);
+        }
         if let Some(effort) = anthropic.effort {
             params.reasoning_effort = Some(effort.into_string());
         }

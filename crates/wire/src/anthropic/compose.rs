@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 use super::thinking::{Thinking, effort_of, refuses_sampling};
 use super::turns::Conversation;
 use super::{ID, JSON_TOOL};
+use crate::bound::report_states;
+use crate::calls::schema_of;
 use crate::emit::{self, Object};
 use crate::json::Source;
 use crate::quirks::mend::{Mend, Request, mend, refuse_addresses};
@@ -117,6 +119,7 @@ impl<'c> Compose<'c> {
         if call.stream {
             body.value("stream", true);
         }
+        report_states(call, &mut self.dropped);
         for (name, value) in &call.extra {
             if self.own || to.quirks.extends(name) {
                 body.raw(name, value.get());
@@ -291,8 +294,7 @@ impl<'c> Compose<'c> {
     fn tool(&mut self, item: &mut Object<'_>, nth: usize, tool: &ToolDef) {
         item.str("name", &tool.name);
         item.opt_str("description", tool.description.as_deref());
-        let schema = tool.schema.as_ref().map(|schema| schema.get());
-        item.raw("input_schema", schema.unwrap_or(r#"{"type":"object","properties":{}}"#));
+        item.raw("input_schema", &schema_of(tool, self.own));
         if self.own {
             item.opt("strict", tool.strict);
         } else if tool.strict == Some(true) {

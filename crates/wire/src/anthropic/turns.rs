@@ -6,6 +6,7 @@ use doorward_core::{
 
 use super::{ID, input_of};
 use crate::Dropped;
+use crate::bound::{FOREIGN_FILE, is_foreign_file};
 use crate::calls::fitting_id;
 use crate::emit::{Array, Object};
 
@@ -16,6 +17,7 @@ const MOST_ID: usize = 64;
 #[derive(Debug)]
 pub(super) struct Conversation<'c> {
     pub(super) system: Vec<&'c Part>,
+    call: &'c ModelCall,
     unsigned: bool,
     turns: Vec<Turn<'c>>,
 }
@@ -63,7 +65,7 @@ impl<'c> Conversation<'c> {
                 }
             }
         }
-        let mut conversation = Self { system, unsigned, turns: Vec::new() };
+        let mut conversation = Self { system, call, unsigned, turns: Vec::new() };
         for (at, message) in others.iter().enumerate().map(|(at, it)| (at + lead, it)) {
             if is_system(message) && lead > 0 {
                 let path = format!("messages[{at}].role");
@@ -83,6 +85,9 @@ impl<'c> Conversation<'c> {
 
     fn add(&mut self, role: Role, item: Item<'c>, dropped: &mut Vec<Dropped>) {
         let assistant = role == Role::Assistant;
+        if is_foreign_file(self.call, &item.part.body, &[ID]) {
+            return drop_at(dropped, item, FOREIGN_FILE);
+        }
         if let Some(reason) = obstacle(&item.part.body, assistant, self.unsigned) {
             return drop_at(dropped, item, reason);
         }

@@ -7,10 +7,11 @@ use super::ID;
 use super::family::Family;
 use super::fields::{self, Asked, Thought, asks_for_more, choice_kind, unsayable};
 use super::turns::{Conversation, MOST_ID, check_media, write_mark};
+use crate::bound::report_states;
 use crate::calls::{is_function, schema_of};
 use crate::emit::{self, Object};
 use crate::splice::shown;
-use crate::{Destination, Dropped, WriteError, Written};
+use crate::{Destination, Dropped, WriteError, Written, preferences};
 
 pub(super) fn write(call: &ModelCall, to: &Destination<'_>) -> Result<Written, WriteError> {
     crate::bound::check(call, ID)?;
@@ -90,9 +91,11 @@ impl Compose<'_> {
             self.drop(path, reason);
         }
         self.asked().additional(body, thought, to);
+        report_states(call, &mut self.dropped);
         for (name, value) in &call.extra {
             if !self.own && name != "n" {
-                self.drop(name.as_str(), "no such field in Bedrock Converse");
+                let reason = "no such field in Bedrock Converse";
+                self.dropped.extend(preferences::lost(name, value, reason));
             } else if self.own && name != fields::NAME {
                 body.raw(name, value.get());
             }
@@ -196,7 +199,7 @@ impl Compose<'_> {
             let description = tool.description.as_deref();
             spec.opt_str("description", description.filter(|text| !text.trim().is_empty()));
             spec.object("inputSchema", |schema| {
-                schema.raw("json", schema_of(tool));
+                schema.raw("json", &schema_of(tool, self.own));
             });
             spec.opt("strict", tool.strict.filter(|_| self.own));
         });

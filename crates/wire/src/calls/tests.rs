@@ -122,3 +122,31 @@ fn ids_are_made_to_fit_and_stay_apart() {
     assert_eq!(a, fitting_id("functions.f:0", 64));
     assert!(fitting_id(&"x".repeat(300), 40).len() <= 40);
 }
+
+#[test]
+fn schemas_say_that_arguments_are_an_object() {
+    let schema = |text: &str| {
+        let schema = Some(crate::json::raw(text.to_owned()));
+        let tool = ToolDef {
+            name: "f".into(),
+            description: None,
+            schema,
+            strict: None,
+            cache_control: None,
+            opaque: None,
+            custom: false,
+            hidden: false,
+        };
+        schema_of(&tool, false).into_owned()
+    };
+    let empty = r#"{"type":"object","properties":{}}"#;
+    for (given, written) in [
+        ("{}", empty),
+        ("{ }", empty),
+        (r#"{"type":"object"}"#, r#"{"type":"object"}"#),
+        (r#"{"a":{"type":"x"}}"#, r#"{"type":"object","a":{"type":"x"}}"#),
+        ("true", "true"),
+    ] {
+        assert_eq!(schema(given), written);
+    }
+}

@@ -10,10 +10,11 @@ use doorward_core::{
 use serde_json::value::RawValue;
 
 use super::ID;
+use crate::bound::{report_marks, report_states};
 use crate::calls::{is_function, schema_of};
 use crate::emit::{self, Array, Object};
 use crate::splice::{self, Shape, shown};
-use crate::{Destination, Dropped, WriteError, Written};
+use crate::{Destination, Dropped, WriteError, Written, preferences};
 
 /// The most stop texts that Cohere takes.
 const MOST_STOPS: usize = 5;
@@ -107,11 +108,14 @@ impl Compose<'_> {
         body.value("stream", call.stream);
         self.params(body, &call.params);
         self.thought(body, &call.params);
+        report_states(call, &mut self.dropped);
+        report_marks(call, "Cohere caches without being told", &mut self.dropped);
         for (name, value) in &call.extra {
             if self.own {
                 body.raw(name, value.get());
             } else if name != "n" {
-                self.drop(name.as_str(), "no such field in Cohere's chat");
+                let reason = "no such field in Cohere's chat";
+                self.dropped.extend(preferences::lost(name, value, reason));
             }
         }
     }
@@ -189,6 +193,16 @@ impl Compose<'_> {
 
     /// Writes what a role other than the model says: one string where it is one text.
     fn said(&mut self, list: &mut Array<'_>, at: usize, role: &str, parts: &[(usize, &Part)]) {
+        let foreign =
+            |part: &Part| matches!(&part.body, Body::Opaque { dialect, .. } if *dialect != ID);
+        if !parts.is_empty() && parts.iter().all(|(_, part)| foreign(part)) {
+            // Nothing of it goes: a message without content is refused.
+            for (nth, _) in parts {
+                let path = format!("messages[{at}].parts[{nth}]");
+                self.drop(path, "only its own dialect knows this part");
+            }
+            return;
+        }
         list.object(|item| {
             item.str("role", role);
             match parts {
@@ -316,7 +330,7 @@ impl Compose<'_> {
                     item.object("function", |function| {
                         function.str("name", &tool.name);
                         function.opt_str("description", tool.description.as_deref());
-                        function.raw("parameters", schema_of(tool));
+                        function.raw("parameters", &schema_of(tool, self.own));
                     });
                 });
             }

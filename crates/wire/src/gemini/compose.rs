@@ -12,7 +12,7 @@ use super::turns::{self, Conversation};
 use super::{ID, forward, params, schema};
 use crate::emit::{self, Object};
 use crate::splice::shown;
-use crate::{Destination, Dropped, WriteError, Written};
+use crate::{Destination, Dropped, WriteError, Written, preferences};
 
 /// What a free-form tool of another dialect takes.
 const FREE_TEXT: &str =
@@ -239,7 +239,7 @@ impl Compose<'_> {
         }
         for (path, value) in &call.extra {
             if !self.own {
-                self.drop(path.as_str(), "no such field in Gemini");
+                self.dropped.extend(preferences::lost(path, value, "no such field in Gemini"));
             } else if !path.contains('.')
                 && let Some(name) = self.field(path)
             {

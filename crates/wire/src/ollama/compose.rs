@@ -11,10 +11,11 @@ use doorward_core::{
 use serde_json::value::RawValue;
 
 use super::ID;
+use crate::bound::{report_marks, report_states};
 use crate::calls::{is_function, object_of, schema_of};
 use crate::emit::{self, Array, Object};
 use crate::splice::{self, Shape};
-use crate::{Destination, Dropped, WriteError, Written};
+use crate::{Destination, Dropped, WriteError, Written, preferences};
 
 const SHAPE: Shape = Shape {
     auto: |_| Cow::Borrowed("null"),
@@ -101,9 +102,12 @@ impl<'c> Compose<'c> {
         body.opt("logprobs", call.params.logprobs);
         body.opt("top_logprobs", call.params.top_logprobs);
         self.options(body, &call.params);
+        report_states(call, &mut self.dropped);
+        report_marks(call, "Ollama caches without being told", &mut self.dropped);
         for (name, value) in &call.extra {
             if !self.own && name != "n" {
-                self.drop(name.as_str(), "no such field in Ollama's chat");
+                let reason = "no such field in Ollama's chat";
+                self.dropped.extend(preferences::lost(name, value, reason));
             } else if self.own && name != "options" {
                 body.raw(name, value.get());
             }
@@ -127,7 +131,13 @@ impl<'c> Compose<'c> {
                 _ => rest.push((nth, part)),
             }
         }
-        if rest.is_empty() && !message.parts.is_empty() {
+        let unknown = |(_, part): &(usize, &Part)| matches!(part.body, Body::Opaque { .. });
+        if rest.iter().all(unknown) && !message.parts.is_empty() {
+            // Nothing of it goes, or it went as results.
+            for (nth, _) in rest {
+                let path = format!("messages[{at}].parts[{nth}]");
+                self.drop(path, "only its own dialect knows this part");
+            }
             return;
         }
         let role = match message.role {
@@ -239,7 +249,7 @@ impl<'c> Compose<'c> {
                         function.str("name", &tool.name);
                         // Both are asked for by some servers.
                         function.str("description", tool.description.as_deref().unwrap_or(""));
-                        function.raw("parameters", schema_of(tool));
+                        function.raw("parameters", &schema_of(tool, self.own));
                     });
                 });
             }

@@ -9,6 +9,7 @@ use doorward_core::{
 };
 
 use super::{ID, params, state};
+use crate::bound::{FOREIGN_FILE, file_name, is_foreign_file, report_marks, report_states};
 use crate::calls::fitting_id;
 use crate::emit::{self, Array, Object};
 use crate::quirks::mend::{self, Mend, Request};
@@ -17,6 +18,15 @@ use crate::{Destination, Dropped, Quirks, WriteError, Written, bound, custom, pr
 
 /// The longest id of a tool call that `OpenAI` takes.
 const MOST_ID: usize = 40;
+
+/// Why pieces of other dialects are left out.
+const ONLY_OWN: &str = "only its own dialect knows this part";
+
+/// Why cache marks are left out.
+const UNMARKED: &str = "OpenAI Chat caches without being told";
+
+/// Whose files have ids that mean something here.
+const FILES: [DialectId; 2] = [ID, DialectId::OPENAI_RESPONSES];
 
 /// The most stop texts that `OpenAI` takes.
 const MOST_STOPS: usize = 4;
@@ -88,6 +98,12 @@ impl Compose<'_> {
             if to.ask_usage || call.stream_usage {
                 body.object("stream_options", |options| options.value("include_usage", true));
             }
+        }
+        if !self.keeps_states() {
+            report_states(call, &mut self.dropped);
+        }
+        if !self.own {
+            report_marks(call, UNMARKED, &mut self.dropped);
         }
         for (name, value) in &call.extra {
             if (self.own || to.quirks.extends(name)) && name != "tool_choice" {
@@ -162,6 +178,19 @@ impl Compose<'_> {
         name: Option<&str>,
         parts: &[(usize, &Part)],
     ) {
+        let unsaid = |(_, part): &(usize, &Part)| match &part.body {
+            Body::Opaque { dialect, .. } => *dialect != ID,
+            body => is_foreign_file(self.call, body, &FILES),
+        };
+        if !parts.is_empty() && parts.iter().all(unsaid) {
+            // Nothing of it goes: a message without content is refused.
+            for (nth, part) in parts {
+                let foreign = matches!(part.body, Body::Media(_));
+                let reason = if foreign { FOREIGN_FILE } else { ONLY_OWN };
+                self.drop(format!("messages[{at}].parts[{nth}]"), reason);
+            }
+            return;
+        }
         list.object(|item| {
             item.str("role", role);
             item.opt_str("name", name);
@@ -207,9 +236,10 @@ impl Compose<'_> {
                 item.str("type", "refusal");
                 item.str("refusal", text);
             }),
+            body if is_foreign_file(self.call, body, &FILES) => self.drop(path(), FOREIGN_FILE),
             Body::Media(media) => self.media(list, &path(), media, part),
             Body::Opaque { dialect, raw } if *dialect == ID => list.raw(raw.get()),
-            Body::Opaque { .. } => self.drop(path(), "only its own dialect knows this part"),
+            Body::Opaque { .. } => self.drop(path(), ONLY_OWN),
             Body::ToolUse(_) | Body::ToolResult(_) | Body::Reasoning(_) => {
                 self.drop(path(), "not possible in this role");
             }
@@ -228,7 +258,7 @@ impl Compose<'_> {
 
     fn drop_marks(&mut self) {
         if !self.dropped.iter().any(|dropped| dropped.path == "cache_control") {
-            self.drop("cache_control", "OpenAI Chat caches without being told");
+            self.drop("cache_control", UNMARKED);
         }
     }
 
@@ -260,7 +290,9 @@ impl Compose<'_> {
             (MediaKind::File, source) => list.object(|item| {
                 item.str("type", "file");
                 item.object("file", |file| {
-                    file.opt_str("filename", media.name.as_deref());
+                    let unnamed = matches!(source, MediaSource::Base64 { .. }) && !self.own;
+                    let made = unnamed.then(|| file_name(media));
+                    file.opt_str("filename", media.name.as_deref().or(made));
                     match source {
                         MediaSource::FileId(id) => file.str("file_id", id),
                         source => file.str("file_data", &url(source)),
@@ -338,6 +370,11 @@ impl Compose<'_> {
         }
     }
 
+    /// Whether calls go with the state that Google wants back.
+    fn keeps_states(&self) -> bool {
+        self.own || self.quirks.extends("extra_content")
+    }
+
     fn call(&self, list: &mut Array<'_>, call: &ToolUse) {
         list.object(|item| {
             item.str("id", &fitting_id(&call.id, MOST_ID));
@@ -351,10 +388,11 @@ impl Compose<'_> {
                 item.str("type", "function");
                 item.object("function", |function| {
                     function.str("name", &call.name);
-                    function.str("arguments", &call.arguments);
+                    let empty = call.arguments.trim().is_empty() && !self.own;
+                    function.str("arguments", if empty { "{}" } else { &call.arguments });
                 });
             }
-            if self.own || self.quirks.extends("extra_content") {
+            if self.keeps_states() {
                 let state = call.state.as_ref();
                 state::write_on_call(item, state.filter(|it| it.issuer == DialectId::GEMINI));
             }

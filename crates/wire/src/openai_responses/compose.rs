@@ -1,7 +1,7 @@
 //! The common form into a request for an upstream that speaks Responses.
 
 use bytes::BytesMut;
-use doorward_core::{Body, ModelCall, Part, ToolDef};
+use doorward_core::{Body, DialectId, ModelCall, Part, ToolDef};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -116,13 +116,22 @@ impl Compose<'_> {
             body.value("stream", true);
         }
         for (name, value) in &call.extra {
-            if (self.own || self.quirks.extends(name)) && name != "tool_choice" {
+            let goes = self.own || self.shares(name) || self.quirks.extends(name);
+            if goes && name != "tool_choice" {
                 body.raw(name, value.get());
             } else if !self.own {
                 let reason = "no such field in OpenAI Responses";
                 self.dropped.extend(preferences::lost(name, value, reason));
             }
         }
+    }
+
+    /// Whether a field of Chat says the same here. Chat itself takes `metadata` only where the
+    /// answer is stored, so nothing goes the other way.
+    fn shares(&self, name: &str) -> bool {
+        let from = self.call.raw.as_ref().map(|raw| raw.dialect);
+        from == Some(DialectId::OPENAI_CHAT)
+            && matches!(name, "metadata" | "prompt_cache_retention" | "safety_identifier")
     }
 
     fn tools(&mut self, body: &mut Object<'_>) {

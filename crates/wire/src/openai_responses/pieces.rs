@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::ID;
 use crate::ReadError;
+use crate::bound::file_name;
 use crate::emit::Array;
 use crate::json::{Source, Text, Way, data_url};
 
@@ -174,7 +175,7 @@ fn write_media(list: &mut Array<'_>, media: &Media) -> Result<(), &'static str> 
                 source @ MediaSource::Base64 { .. } => {
                     // Bytes without a name are refused.
                     if media.name.is_none() {
-                        item.str("filename", "file");
+                        item.str("filename", file_name(media));
                     }
                     item.str("file_data", &url(source));
                 }

@@ -2,13 +2,19 @@
 
 use std::collections::HashSet;
 
-use doorward_core::{Body, Message, ModelCall, Part, Reasoning, Role, ToolResult, ToolUse};
+use doorward_core::{
+    Body, DialectId, Message, ModelCall, Part, Reasoning, Role, ToolResult, ToolUse,
+};
 
 use super::sift::{FOREIGN, UNSEALED};
 use super::{ID, pieces};
+use crate::bound::{FOREIGN_FILE, is_foreign_file};
 use crate::calls::fitting_id;
 use crate::emit::{Array, Object};
 use crate::{Dropped, custom};
+
+/// Whose files have ids that mean something here.
+const FILES: [DialectId; 2] = [ID, DialectId::OPENAI_CHAT];
 
 /// The longest id of a tool call.
 const MOST_ID: usize = 64;
@@ -19,6 +25,7 @@ pub(super) struct Conversation<'c> {
     /// Said before everything: the operator's first text.
     instructions: Option<&'c str>,
     messages: &'c [Message],
+    call: &'c ModelCall,
     /// How many messages the instructions took.
     lead: usize,
     /// The ids of calls of free-form tools, where these are known.
@@ -46,13 +53,13 @@ impl<'c> Conversation<'c> {
                 free.insert(used.id.as_str());
             }
         }
-        Self { instructions, messages: &call.messages[lead..], lead, free }
+        Self { instructions, messages: &call.messages[lead..], call, lead, free }
     }
 
     pub(super) fn write(&self, body: &mut Object<'_>, dropped: &mut Vec<Dropped>) {
         body.opt_str("instructions", self.instructions);
         body.array("input", |list| {
-            let mut items = Items { list, free: &self.free, dropped };
+            let mut items = Items { list, call: self.call, free: &self.free, dropped };
             for (at, message) in self.messages.iter().enumerate() {
                 items.message(at + self.lead, message);
             }
@@ -63,6 +70,7 @@ impl<'c> Conversation<'c> {
 /// Items being written.
 struct Items<'o, 'l, 'c> {
     list: &'o mut Array<'l>,
+    call: &'o ModelCall,
     free: &'o HashSet<&'c str>,
     dropped: &'o mut Vec<Dropped>,
 }
@@ -92,6 +100,10 @@ impl Items<'_, '_, '_> {
         };
         let mut said: Vec<Numbered<'_>> = Vec::new();
         for (nth, part) in message.parts.iter().enumerate() {
+            if is_foreign_file(self.call, &part.body, &FILES) {
+                self.drop(format!("messages[{at}].parts[{nth}]"), FOREIGN_FILE);
+                continue;
+            }
             let of_message = match &part.body {
                 Body::Text(_) | Body::Refusal(_) | Body::Media(_) => true,
                 Body::Opaque { dialect, raw } => *dialect == ID && pieces::is_content(raw),
@@ -180,7 +192,7 @@ impl Items<'_, '_, '_> {
             let reason = "OpenAI Responses has no mark for failed tools";
             self.drop(format!("{path}.is_error"), reason);
         }
-        let dropped = &mut *self.dropped;
+        let (dropped, whole) = (&mut *self.dropped, self.call);
         let free = self.free.contains(result.id.as_str());
         self.list.object(|item| {
             let kind = if free { "custom_tool_call_output" } else { "function_call_output" };
@@ -191,7 +203,13 @@ impl Items<'_, '_, '_> {
                 [Part { body: Body::Text(text), .. }] => item.str("output", text),
                 parts => item.array("output", |list| {
                     for (nth, part) in parts.iter().enumerate() {
-                        if let Err(reason) = pieces::write_input(list, part) {
+                        let foreign = is_foreign_file(whole, &part.body, &FILES);
+                        let written = if foreign {
+                            Err(FOREIGN_FILE)
+                        } else {
+                            pieces::write_input(list, part)
+                        };
+                        if let Err(reason) = written {
                             let path = format!("{path}.content[{nth}]");
                             dropped.push(Dropped { path, reason });
                         }
