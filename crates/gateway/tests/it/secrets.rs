@@ -51,7 +51,7 @@ fn quotes(request: &doorward_model_router::Outbound) -> Play {
 }
 
 #[tokio::test]
-async fn keys_are_in_no_record_no_answer_and_no_log() {
+async fn trap_63_keys_are_in_no_record_no_answer_and_no_log() {
     let page = Page::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
