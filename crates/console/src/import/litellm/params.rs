@@ -119,6 +119,12 @@ fn split(model: &str, params: &Map<String, Value>) -> (Option<String>, String) {
     let ours = PROVIDERS.iter().find(|(theirs, _)| *theirs == prefix).map_or(prefix, |it| it.1);
     let rest = rest.strip_prefix("converse/").or(rest.strip_prefix("responses/")).unwrap_or(rest);
     let base = params.get("api_base").or(params.get("base_url")).is_some();
+    let dated = params.get("api_version").and_then(Value::as_str);
+    let dated = dated.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()));
+    if ours == "azure" && dated {
+        // A version that is a date is of the classic API, where the deployment stands in the address.
+        return (Some("azure-deployments".to_owned()), rest.to_owned());
+    }
     if ours == "openai" && base {
         return (Some("openai-compatible".to_owned()), rest.to_owned());
     }

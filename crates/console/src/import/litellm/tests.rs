@@ -25,6 +25,7 @@ fn deployments_become_upstreams_and_groups_become_aliases() {
     for expected in [
         "name     = \"openai\"\nprovider = \"openai\"\napi_key  = { env = \"OPENAI_API_KEY\" }",
         "base_url = \"http://127.0.0.1:8000/v1\"",
+        "provider    = \"azure-deployments\"",
         "name     = \"gpt\"\nstrategy = \"weighted\"",
         "{ target = \"openai/gpt-5-mini\", weight = 3 }",
         "{ target = \"anthropic/claude-haiku-4-5\", weight = 0 }",
