@@ -342,6 +342,9 @@ pub struct WriterOptions {
     pub array: bool,
     /// Whether the client wants to be told what the call cost (`usage.cost`).
     pub tell_cost: bool,
+    /// About how many tokens the prompt has, for a dialect that tells at the start and an upstream
+    /// that tells at the end (Messages); 0: nobody estimated.
+    pub input_estimate: u64,
 }
 
 /// Turns frames into a client's bytes.

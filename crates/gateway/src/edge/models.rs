@@ -156,6 +156,7 @@ impl Edge {
             id: cx.request.to_string(),
             created: self.parts.clock.now().as_secs(),
             stream_usage: options.stream_usage || options.tell_cost,
+            input_estimate: call.raw.as_ref().map_or(0, |raw| raw.body.len() as u64 / 4),
             ..options
         }
     }

@@ -1,3 +1,5 @@
+use doorward_core::{Frame, ModelEvent};
+
 use super::*;
 
 #[test]
@@ -77,4 +79,21 @@ fn models_are_listed() {
     assert_eq!(AnthropicMessages.write_models(&models), all);
     let none = r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#;
     assert_eq!(AnthropicMessages.write_models(&[]), none);
+}
+
+#[test]
+fn trap_53_a_stream_begins_with_an_estimate_and_ends_with_the_count() {
+    let options = WriterOptions { streaming: true, input_estimate: 7, ..WriterOptions::default() };
+    let (mut writer, mut out) = (AnthropicMessages.writer(options), BytesMut::new());
+    let start = ModelEvent::Start { id: "i".into(), model: "m".into(), created: None, usage: None };
+    let usage = Usage { input: 9, output: 2, ..Usage::default() };
+    let stop = ModelEvent::Finish { choice: 0, reason: Finish::Stop, native: "stop".into() };
+    for event in [start, stop, ModelEvent::Usage(usage), ModelEvent::Done] {
+        writer.write(&Frame::of(vec![event]), &mut out);
+    }
+    writer.finish(&mut out);
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    let (begin, end) = text.split_once("message_delta").unwrap();
+    assert!(begin.contains(r#""input_tokens":7"#), "{text}");
+    assert!(end.contains(r#""input_tokens":9"#) && !end.contains(r#""input_tokens":7"#), "{text}");
 }

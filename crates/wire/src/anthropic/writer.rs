@@ -247,7 +247,9 @@ impl Streaming {
             return;
         }
         let (id, model) = told(&self.options, id, model);
-        let usage = self.usage.unwrap_or_default();
+        // The real figure follows in `message_delta`; until then clients show this one.
+        let about = || Usage { input: self.options.input_estimate, ..Usage::default() };
+        let usage = self.usage.unwrap_or_else(about);
         emit::sse(out, Some("message_start"), |body| {
             body.str("type", "message_start");
             body.object("message", |message| {
