@@ -203,6 +203,12 @@ pub trait Models: Send + Sync {
     /// The models that can be asked for by name.
     fn models(&self) -> Vec<Model>;
 
+    /// Whether it answers equal calls from a cache. Only then is
+    /// [`ModelCall::cache`] worth making.
+    fn caches(&self) -> bool {
+        false
+    }
+
     /// Turns texts into vectors.
     fn embed<'a>(
         &'a self,
@@ -243,6 +249,10 @@ impl<M: Models + ?Sized> Models for Arc<M> {
 
     fn models(&self) -> Vec<Model> {
         (**self).models()
+    }
+
+    fn caches(&self) -> bool {
+        (**self).caches()
     }
 
     fn embed<'a>(

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use doorward_core::{
     Action, Ask, BoxFuture, BoxStream, CallError, Code, ConversationId, Cx, Decision, Digest,
-    Frame, Kind, Label, Model, ModelCall, Models, Operation, Route, Scope, ToolCall, ToolList,
-    ToolName, ToolReply, Tools, TurnId,
+    Frame, Kind, Label, Model, ModelCall, Models, Operation, Principal, Route, Scope, ToolCall,
+    ToolList, ToolName, ToolReply, Tools, TurnId,
 };
 
 use crate::answer::Answer;
@@ -101,6 +101,9 @@ impl Enforced<dyn Models> {
         };
         around.event.turn = admission.turn;
         around.event.conversation = Some(admission.conversation);
+        if self.inner.caches() {
+            call.cache = cache_scope(cx, &admission.label);
+        }
         around.event.label = Some(admission.label);
         if let Kind::Model { hidden, .. } = &mut around.event.kind {
             hidden.clone_from(&admission.hidden);
@@ -141,6 +144,13 @@ impl Enforced<dyn Models> {
         models.retain(|model| authorizer.authorize(cx, Action::Model(&model.id)).is_allowed());
         models
     }
+}
+
+/// For whom an answer may be given again: the same principal by the same key, told no worse and
+/// no better things. `None` where that cannot be said: nothing is cached then.
+fn cache_scope(cx: &Cx, label: &Label) -> Option<Arc<str>> {
+    let Principal { id, key, .. } = &*cx.principal;
+    serde_json::to_string(&(id, key, label)).ok().map(Arc::from)
 }
 
 fn failed(mut around: Around, error: CallError) -> CallError {

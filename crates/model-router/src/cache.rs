@@ -134,6 +134,10 @@ impl<M: Models> Models for Cached<M> {
         self.models.models()
     }
 
+    fn caches(&self) -> bool {
+        true
+    }
+
     fn embed<'a>(
         &'a self,
         cx: &'a Cx,
@@ -231,13 +235,13 @@ impl Stream for Recording {
         match &next {
             Some(Ok(frame)) => {
                 self.record = self.record.take().and_then(|record| record.with(frame));
-            }
-            Some(Err(_)) => self.record = None,
-            None => {
-                if let Some(record) = self.record.take() {
+                // Whoever has seen the protocol's own end asks for nothing more.
+                if let Some(record) = self.record.take_if(|record| record.done) {
                     record.keep();
                 }
             }
+            // Without that end an answer was cut.
+            Some(Err(_)) | None => self.record = None,
         }
         Poll::Ready(next)
     }
@@ -267,9 +271,6 @@ impl Record {
     }
 
     fn keep(self) {
-        if !self.done {
-            return;
-        }
         let Self { key, cache, dialect, streaming, target, frames, bytes, .. } = self;
         let until = cache.clock.instant() + cache.limits.ttl;
         let kept = Kept { dialect, streaming, target, frames, bytes, until };

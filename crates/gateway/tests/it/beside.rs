@@ -1,7 +1,10 @@
 //! What is asked beside Chat Completions and Messages: Responses and what is kept of them,
 //! embeddings, counts, and requests that are sent on as they are.
 
-use doorward_core::{Outcome, Pattern, Scopes};
+use std::sync::Arc;
+
+use doorward_core::{Models, Outcome, Pattern, Scopes, SystemClock};
+use doorward_model_router::{CacheLimits, Cached, ResponseCache};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -178,4 +181,30 @@ async fn models_named_as_fallbacks_must_be_allowed_too() {
     assert_eq!((answer.status, stack.upstream.asked().len()), (403, 0), "{answer:?}");
     drop(client);
     stack.close().await;
+}
+
+fn cached(models: Arc<dyn Models>) -> Arc<dyn Models> {
+    let clock = Arc::new(SystemClock);
+    let cache = ResponseCache::new(CacheLimits::default(), clock);
+    Arc::new(Cached::new(models, Arc::new(cache)))
+}
+
+#[tokio::test]
+async fn an_equal_call_is_answered_from_the_cache_and_says_so() {
+    let setup = Setup { models: cached, ..Setup::default() };
+    let stack = setup.build(Upstream::new(greets));
+    let mut client = stack.client().await;
+    let ask =
+        |text: &str| json!({"model": "chat/m-1", "messages": [{"role": "user", "content": text}]});
+    let first = post(&mut client, "/v1/chat/completions", &ask("Hi")).await;
+    let again = post(&mut client, "/v1/chat/completions", &ask("Hi")).await;
+    let other = post(&mut client, "/v1/chat/completions", &ask("Hi!")).await;
+    assert_eq!(first.body, again.body);
+    let told = [&first, &again, &other].map(|answer| answer.header("x-doorward-cache"));
+    assert_eq!(told, [None, Some("hit"), None]);
+    assert_eq!(stack.upstream.asked().len(), 2, "the second was not asked");
+    drop(client);
+    let calls = stack.close().await;
+    let text = serde_json::to_string(&endings(&calls)).unwrap();
+    assert_eq!(text.matches(r#""cached":true"#).count(), 1, "{text}");
 }
