@@ -12,7 +12,9 @@ use doorward_model_router::{
 };
 
 use super::{Any, StartError, Surroundings, secret_value};
-use crate::config::{AwsKeys, Environment, Root, SecretRef, SecretRefError, UpstreamConfig};
+use crate::config::{
+    AwsKeys, Environment, Root, SecretRef, SecretRefError, UpstreamConfig, UpstreamTimeouts,
+};
 
 /// The configured upstreams; where none is, those whose keys are in the environment under the
 /// names that the vendors' own tools use.
@@ -44,7 +46,7 @@ fn options(
     }
     for (setting, variables) in &provider.setting_env {
         let value = variables.iter().find_map(|name| environment.var(name));
-        if let (Some(value), false) = (value, upstream.sets(setting)) {
+        if let (Some(value), None) = (value, options.setting(setting)) {
             options.set(setting, value.to_owned());
         }
     }
@@ -86,11 +88,16 @@ fn upstream(config: &UpstreamConfig, environment: &Environment) -> Result<Upstre
     let options = options(config, &provider, environment);
     let made = Upstream::configured(config.name.as_str(), provider, options)
         .map_err(|error| wrong(error.into()))?;
-    let timeouts = config.timeouts;
+    let made = made.with_patience(config.timeouts.patience());
+    // The transport's own times need not be told with every request.
+    let UpstreamTimeouts { connect, idle, .. } = config.timeouts;
+    if connect.is_none() && idle.is_none() {
+        return Ok(made);
+    }
     let defaults = Timeouts::default();
-    Ok(made.with_patience(timeouts.patience()).with_timeouts(Timeouts {
-        connect: timeouts.connect.map_or(defaults.connect, |span| span.0),
-        idle: timeouts.idle.map_or(defaults.idle, |span| span.0),
+    Ok(made.with_timeouts(Timeouts {
+        connect: connect.map_or(defaults.connect, |span| span.0),
+        idle: idle.map_or(defaults.idle, |span| span.0),
         ..defaults
     }))
 }

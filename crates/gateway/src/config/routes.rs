@@ -156,20 +156,6 @@ impl UpstreamConfig {
         }
     }
 
-    /// Whether a setting that may stand in its address is given.
-    pub(crate) fn sets(&self, setting: &str) -> bool {
-        match setting {
-            "base_url" => self.base_url.is_some(),
-            "region" => self.region.is_some(),
-            "project" => self.project.is_some(),
-            "location" => self.location.is_some(),
-            "resource" => self.resource.is_some(),
-            "account" => self.account.is_some(),
-            "api_version" => self.api_version.is_some(),
-            _ => false,
-        }
-    }
-
     /// Every secret it refers to, with what for.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = (&'static str, &SecretRef)> {
         let aws = self.aws.iter().flat_map(|aws| {

@@ -60,8 +60,8 @@ pub struct UpstreamOptions {
 }
 
 impl UpstreamOptions {
-    /// A setting that may stand in an address.
-    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+    /// A setting that may stand in an address, if it is given.
+    pub fn setting(&self, name: &str) -> Option<&str> {
         let value = match name {
             "region" => &self.region,
             "project" => &self.project,
