@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use doorward_core::Secret;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -162,26 +161,6 @@ impl JsonSchema for SecretRef {
     }
 }
 
-/// A duration, written as a number with its unit: `"250ms"`, `"30s"`, `"10m"`, `"2h"`, `"7d"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl Span {
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text.find(|c: char| !c.is_ascii_digit())?;
-        let count: u64 = text[..digits].parse().ok()?;
-        let duration = match text[digits..].trim() {
-            "ms" => Duration::from_millis(count),
-            "s" => Duration::from_secs(count),
-            "m" => Duration::from_secs(count.checked_mul(60)?),
-            "h" => Duration::from_secs(count.checked_mul(3600)?),
-            "d" => Duration::from_secs(count.checked_mul(86_400)?),
-            _ => return None,
-        };
-        Some(Self(duration))
-    }
-}
-
 /// A size in bytes, written as a number, alone or with `KiB`, `MiB`, `GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -206,35 +185,30 @@ impl Size {
     }
 }
 
-macro_rules! written_leaf {
-    ($name:ident, $expected:literal, $pattern:literal) => {
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::parse(&text).ok_or_else(|| {
-                    D::Error::custom(format!(concat!("`{}` is not ", $expected), text))
-                })
-            }
-        }
-
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern })
-            }
-        }
-    };
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a size such as \"32MiB\"")))
+    }
 }
 
-written_leaf!(Span, "a duration such as \"30s\", \"5m\" or \"250ms\"", "^[0-9]+ ?(ms|s|m|h|d)$");
-written_leaf!(Size, "a size such as \"32MiB\"", "^[0-9]+ ?(B|KiB|MiB|GiB)?$");
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)?$" })
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::Span;
 
     #[derive(Debug, Deserialize)]
     struct One<T> {
@@ -252,7 +226,7 @@ mod tests {
             ("-1s", None),
             ("99999999999999999999s", None),
         ] {
-            assert_eq!(Span::parse(text), millis.map(|m| Span(Duration::from_millis(m))), "{text}");
+            assert_eq!(text.parse().ok(), millis.map(|m| Span(Duration::from_millis(m))), "{text}");
         }
         for (text, bytes) in [
             ("7", Some(7)),

@@ -25,8 +25,9 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use doorward_model_router::Span;
 pub use error::ConfigError;
-pub use leaf::{Environment, SecretRef, SecretRefError, Size, Span};
+pub use leaf::{Environment, SecretRef, SecretRefError, Size};
 pub use routes::{
     AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,
 };

@@ -98,12 +98,7 @@ pub struct UpstreamTimeouts {
 impl UpstreamTimeouts {
     /// As the router counts them.
     pub(crate) fn patience(self) -> Patience {
-        let span = |span: Option<Span>| span.map(|span| doorward_model_router::Span(span.0));
-        Patience {
-            first_token: span(self.first_token),
-            idle: span(self.idle),
-            total: span(self.total),
-        }
+        Patience { first_token: self.first_token, idle: self.idle, total: self.total }
     }
 }
 
