@@ -67,4 +67,4 @@ pub use child::Child;
 pub use direct::Direct;
 pub use native::{Missing, Native};
 pub use spawn::{Layer, Sandbox, SpawnError};
-pub use spec::{Limits, Network, Spec};
+pub use spec::{Egress, Limits, Network, Spec};

@@ -37,6 +37,9 @@ pub struct Spec {
     pub hide: Vec<PathBuf>,
     /// Which network the program sees.
     pub network: Network,
+    /// Where it may go where [`network`](Self::network) is [`Network::Proxy`]; nothing else
+    /// reads it.
+    pub egress: Egress,
     /// How much the program may use.
     pub limits: Limits,
 }
@@ -58,6 +61,7 @@ impl fmt::Debug for Spec {
             .field("write", &self.write)
             .field("hide", &self.hide)
             .field("network", &self.network)
+            .field("egress", &self.egress)
             .field("limits", &self.limits)
             .finish()
     }
@@ -70,8 +74,24 @@ pub enum Network {
     /// A network namespace of its own with nothing in it; not even loopback is up.
     #[default]
     None,
+    /// Only what [`Spec::egress`] names, and only through a proxy that checks each connection:
+    /// `HTTP_PROXY`, `HTTPS_PROXY` and their like are set for the program.
+    Proxy,
     /// The host's network, loopback included. Listeners on `127.0.0.1` are within reach.
     Host,
+}
+
+/// Where a program may go through the proxy. Names are resolved by the proxy, and the address it
+/// found is the one it connects to, so that a name cannot mean two things.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Egress {
+    /// Hosts that may be reached: `api.example.com`, `*.example.com` (any depth, not the name
+    /// itself), an IP address; each with `:port` or, without one, ports 443 and 80.
+    pub hosts: Vec<String>,
+    /// Private, loopback, link-local and metadata addresses that may be reached all the same:
+    /// IP networks in CIDR form. Without, no name may lead there.
+    pub private: Vec<String>,
 }
 
 /// How much a program may use.

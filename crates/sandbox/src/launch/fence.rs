@@ -32,8 +32,8 @@ pub(super) fn put_up(
     }
     let parts = match (version, network) {
         (..4, _) | (4..6, Network::Host) => "files",
-        (4..6, Network::None) => "files, TCP",
-        (_, Network::None) => "files, TCP, abstract sockets, signals",
+        (4..6, Network::None | Network::Proxy) => "files, TCP",
+        (_, Network::None | Network::Proxy) => "files, TCP, abstract sockets, signals",
         (_, Network::Host) => "files, abstract sockets, signals",
     };
     Ok(format!("version {version}: {parts}"))

@@ -148,7 +148,7 @@ fn enter(layers: &mut Layers, network: Network) -> Result<bool, Refusal> {
     let renamed = layers.require(name::HOST_NAME, host_name)?;
     layers.note(name::CGROUP_VIEW, one(CloneFlags::CLONE_NEWCGROUP, "cgroup paths are hidden"));
     match network {
-        Network::None => {
+        Network::None | Network::Proxy => {
             let outcome = one(CloneFlags::CLONE_NEWNET, "no network, not even loopback");
             layers.require(name::NETWORK, outcome)?;
         }
