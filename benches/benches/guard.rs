@@ -203,7 +203,7 @@ fn hiding(criterion: &mut Criterion) {
 
 fn tool_call(tool: &str, arguments: &str) -> ToolCall {
     let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
-    ToolCall { tool: ToolName::new(tool), arguments, meta: None }
+    ToolCall::new(ToolName::new(tool), arguments)
 }
 
 fn filing(criterion: &mut Criterion) {
@@ -217,7 +217,7 @@ fn filing(criterion: &mut Criterion) {
             number.set(number.get() + 1);
             let text = prose(number.get(), bytes);
             let result = json!({ "content": [{ "type": "text", "text": text }] });
-            ToolReply { result: to_raw_value(&result).unwrap(), is_error: false }
+            ToolReply::complete(to_raw_value(&result).unwrap(), false)
         };
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function(name, |bench| {

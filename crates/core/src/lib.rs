@@ -20,6 +20,8 @@
 
 mod access;
 mod call;
+mod catalogue;
+mod client;
 mod cx;
 mod decision;
 mod embed;
@@ -43,6 +45,8 @@ mod usage;
 
 pub use access::{Action, Audience, Authenticator, Authorizer, Credential, Credentials, Presented};
 pub use call::{Model, ModelCall, Models, Params, RawCall, ResponseFormat, ToolChoice, ToolDef};
+pub use catalogue::{Fetch, FetchCall, Interest, Item, ItemKind, ItemList, News, Offers};
+pub use client::{Client, Exchange, LogLevel, Manner, Question, Remark, Resume, RpcFault};
 pub use cx::{Cx, TraceContext};
 pub use decision::{Decision, Effect};
 pub use embed::{EmbedCall, EmbedInput, EmbedReply, RelayCall, RelayReply, TokenCount};
@@ -66,7 +70,7 @@ pub use reply::{
 pub use secret::Secret;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use tool::{
-    Digest, Gap, Names, Scope, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools,
+    Digest, Gap, Names, Scope, Stage, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools,
 };
 pub use usage::{Billed, Usage};
 

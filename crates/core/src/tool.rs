@@ -1,12 +1,17 @@
 //! A call to a tool, and the plane that runs it.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{BoxFuture, CallError, Cx, hex};
+use crate::{
+    BoxFuture, BoxStream, CallError, Code, Cx, Exchange, Fetch, FetchCall, Interest, ItemKind,
+    ItemList, News, Offers, RpcFault, hex,
+};
 
 /// A tool's federated name, `server__tool`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,6 +106,15 @@ pub struct ToolCall {
     pub arguments: Box<RawValue>,
     /// MCP `_meta` of the request, as the client wrote it.
     pub meta: Option<Box<RawValue>>,
+    /// Who can be asked while it runs, and what it continues.
+    pub exchange: Exchange,
+}
+
+impl ToolCall {
+    /// A call of this tool with these arguments and nothing else.
+    pub fn new(tool: ToolName, arguments: Box<RawValue>) -> Self {
+        Self { tool, arguments, meta: None, exchange: Exchange::default() }
+    }
 }
 
 /// What a tool gave back.
@@ -110,9 +124,43 @@ pub struct ToolReply {
     pub result: Box<RawValue>,
     /// Whether the tool says that it failed (`isError`).
     pub is_error: bool,
+    /// Whether that is the end of the call.
+    pub stage: Stage,
+}
+
+/// How far an answer brings its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Stage {
+    /// To its end: the result is whole.
+    #[default]
+    Complete,
+    /// The server wants something first: the result holds `inputRequests` and `requestState`
+    /// (MCP 2026-07-28). Only where the client takes [`Rounds`](crate::Manner::Rounds).
+    InputRequired,
+    /// It goes on as a task: the result holds the task (`CreateTaskResult`).
+    Task,
+    /// The server refused with a JSON-RPC error: the result holds its `code`, `message` and
+    /// `data`.
+    Fault,
 }
 
 impl ToolReply {
+    /// A whole result.
+    pub fn complete(result: Box<RawValue>, is_error: bool) -> Self {
+        Self { result, is_error, stage: Stage::Complete }
+    }
+
+    /// A server's refusal, as it told it.
+    pub fn fault(fault: &RpcFault) -> Self {
+        let data = fault.data.as_deref();
+        let mut told = serde_json::json!({ "code": fault.code, "message": fault.message });
+        if let (Some(data), Some(told)) = (data, told.as_object_mut()) {
+            told.insert("data".into(), serde_json::json!(data));
+        }
+        let result = serde_json::value::to_raw_value(&told).unwrap_or_default();
+        Self { result, is_error: true, stage: Stage::Fault }
+    }
+
     /// A refusal or failure told as a tool result, so that the model's turn goes on.
     pub fn error(text: &str) -> Self {
         let result = serde_json::json!({
@@ -120,7 +168,7 @@ impl ToolReply {
             "isError": true,
         });
         let result = serde_json::value::to_raw_value(&result).unwrap_or_default();
-        Self { result, is_error: true }
+        Self::complete(result, true)
     }
 }
 
@@ -153,7 +201,8 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// The tool plane: lists tools and runs calls.
+/// The tool plane: lists tools and runs calls; where the plane has more than tools, prompts and
+/// resources too. Whoever has tools only leaves the other methods as they are.
 pub trait Tools: Send + Sync {
     /// The tools in a scope, before policy.
     fn list<'a>(
@@ -177,6 +226,81 @@ pub trait Tools: Send + Sync {
         cx: &'a Cx,
         call: ToolCall,
     ) -> BoxFuture<'a, Result<ToolReply, CallError>>;
+
+    /// What a scope offers: capabilities and instructions of its servers.
+    fn offers<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Offers, CallError>> {
+        Box::pin(async { Ok(Offers::default()) })
+    }
+
+    /// The prompts, resources or templates in a scope, before policy.
+    fn items<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _scope: &'a Scope,
+        _kind: ItemKind,
+    ) -> BoxFuture<'a, Result<ItemList, CallError>> {
+        Box::pin(async { Ok(ItemList::default()) })
+    }
+
+    /// The server that a request is for, by what its parameters name: a URI, a prompt, a
+    /// completion's `ref`, a task.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFound`] where the scope has no such thing.
+    fn locate<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _scope: &'a Scope,
+        _fetch: Fetch,
+        _params: &'a RawValue,
+    ) -> BoxFuture<'a, Result<Arc<str>, CallError>> {
+        Box::pin(async { Err(CallError::new(Code::NotFound, "there is no such thing here")) })
+    }
+
+    /// Asks for a resource, a prompt, a completion or a task's state. The reply's `result` is the
+    /// method's own result.
+    ///
+    /// # Errors
+    ///
+    /// Where no reply came. A server's own refusal is a reply at [`Stage::Fault`].
+    fn fetch<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _scope: &'a Scope,
+        _call: FetchCall,
+    ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
+        Box::pin(async { Err(CallError::new(Code::NotFound, "there is no such thing here")) })
+    }
+
+    /// News of a scope as the principal sees it, from now on, until the stream is dropped. What of
+    /// the interest cannot be served is left out of it.
+    fn listen<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _scope: &'a Scope,
+        _interest: Interest,
+    ) -> BoxFuture<'a, Result<(Interest, BoxStream<'static, News>), CallError>> {
+        Box::pin(async {
+            let nothing: BoxStream<'static, News> = Box::pin(Nothing);
+            Ok((Interest::default(), nothing))
+        })
+    }
+}
+
+/// A stream that is over.
+struct Nothing;
+
+impl futures_core::Stream for Nothing {
+    type Item = News;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<News>> {
+        Poll::Ready(None)
+    }
 }
 
 /// Tells which tools run through the broker, for a guard that sees only names.

@@ -79,7 +79,7 @@
 //! let at_broker = |to: &str| {
 //!     let arguments = format!(r#"{{"to":"{to}","body":"…"}}"#);
 //!     let arguments = serde_json::value::RawValue::from_string(arguments).unwrap();
-//!     let call = ToolCall { tool: ToolName::new("mail__send"), arguments, meta: None };
+//!     let call = ToolCall::new(ToolName::new("mail__send"), arguments);
 //!     engine.judge(&cx, &call).now_or_never().unwrap()
 //! };
 //! assert_eq!(&*at_broker("bob@corp.com")?.decision.rule, "grant");

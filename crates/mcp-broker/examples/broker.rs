@@ -42,7 +42,7 @@ impl Serve for Parrot {
             let said = format!("{} heard {arguments}", self.name);
             let result = serde_json::json!({ "content": [{ "type": "text", "text": said }] });
             match to_raw_value(&result) {
-                Ok(result) => ToolReply { result, is_error: false },
+                Ok(result) => ToolReply::complete(result, false),
                 Err(_) => ToolReply::error("could not write the result"),
             }
         })

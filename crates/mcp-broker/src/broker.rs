@@ -17,7 +17,7 @@ use crate::edit;
 use crate::names::{Index, Place, Table};
 use crate::shelf::{Member, Shelved, Stock};
 use crate::upstream::pages::{self, Catalogue};
-use crate::upstream::{self, Ask, Failure};
+use crate::upstream::{self, Ask, Failure, Whose};
 use crate::{Builder, Server, ServerKind, ServerStatus};
 
 /// How long closing waits for calls that are running.
@@ -259,16 +259,17 @@ impl Inner {
             let credential = self.credential(cx, member).await?;
             #[cfg(feature = "http")]
             let mirrors = member.mirrors(&place.own);
+            let whose = Whose { principal: cx.principal.id.clone(), credential };
+            let params = called(&place.own, &call.arguments)?;
             let ask = Ask {
-                method: "tools/call",
                 name: Some(&place.own),
-                arguments: Some(&call.arguments),
-                cursor: None,
+                params: Some(&params),
                 meta: call.meta.as_deref(),
                 trace: cx.trace.as_ref(),
-                credential: credential.as_ref(),
+                exchange: Some(&call.exchange),
                 #[cfg(feature = "http")]
                 mirrors: &mirrors,
+                ..Ask::new("tools/call", &whose)
             };
             match member.link.ask(ask).await.and_then(|answer| upstream::neutral(answer.result)) {
                 Ok(reply) => Ok(reply),
@@ -312,6 +313,7 @@ impl Inner {
             return stock;
         }
         let (inner, trace) = (self.clone(), cx.trace.clone());
+        let principal = cx.principal.id.clone();
         let name = member.name.clone();
         let member = member.clone();
         let read = tokio::spawn(async move {
@@ -319,8 +321,8 @@ impl Inner {
             if let Some(stock) = own.fresh(inner.clock.instant(), member.change()) {
                 return stock;
             }
-            let ask =
-                Ask { trace: trace.as_ref(), credential: credential.as_ref(), ..Ask::default() };
+            let whose = Whose { principal, credential };
+            let ask = Ask { trace: trace.as_ref(), ..Ask::new("tools/list", &whose) };
             // What changes while we read is read the next time.
             let change = member.change();
             let limit = member.server.connect_timeout.saturating_add(member.server.timeout);
@@ -367,6 +369,12 @@ impl Inner {
         });
         tools.collect()
     }
+}
+
+/// The parameters of a tool call.
+fn called(own: &str, arguments: &RawValue) -> Result<Box<RawValue>, CallError> {
+    let params = [r#"{"name":"#, &edit::quote(own), r#","arguments":"#, arguments.get(), "}"];
+    RawValue::from_string(params.concat()).map_err(CallError::internal)
 }
 
 fn nowhere(scope: &Scope) -> CallError {

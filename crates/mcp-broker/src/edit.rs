@@ -103,6 +103,12 @@ pub(crate) fn with(text: &str, added: &str) -> Option<String> {
     Some(["{", added, comma, inner].concat())
 }
 
+/// What stands between an object's braces; `None` where it is empty or no object.
+pub(crate) fn inner(text: &str) -> Option<&str> {
+    let inner = text.trim_ascii().strip_prefix('{')?.strip_suffix('}')?.trim_ascii();
+    (!inner.is_empty()).then_some(inner)
+}
+
 /// The value of a top-level member, where it is there exactly once.
 pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let members = members(text)?;

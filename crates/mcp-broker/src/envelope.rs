@@ -48,6 +48,8 @@ pub(crate) struct RpcError {
     pub(crate) code: i64,
     #[serde(default)]
     pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) data: Option<Box<RawValue>>,
     /// The HTTP status it came with, where that was an error's too.
     #[serde(skip)]
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP has a status"))]

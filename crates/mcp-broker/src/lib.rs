@@ -31,7 +31,7 @@
 //!     fn call<'a>(&'a self, _: &'a str, arguments: &'a RawValue) -> BoxFuture<'a, ToolReply> {
 //!         let result = to_raw_value(&serde_json::json!({"content": [], "issue": arguments}));
 //!         let result = result.unwrap_or_default();
-//!         Box::pin(async { ToolReply { result, is_error: false } })
+//!         Box::pin(async { ToolReply::complete(result, false) })
 //!     }
 //! }
 //!
@@ -79,7 +79,7 @@
 //! };
 //! let tool = broker.resolve(&cx, &Scope::All, "tracker__get_issue").await?;
 //! let arguments = RawValue::from_string(r#"{"id":7.0}"#.into())?;
-//! let reply = broker.call(&cx, ToolCall { tool, arguments, meta: None }).await?;
+//! let reply = broker.call(&cx, ToolCall::new(tool, arguments)).await?;
 //! assert!(reply.result.get().contains(r#"{"id":7.0}"#));
 //!
 //! let refused = broker.resolve(&cx, &Scope::All, "tracker__drop_all").await;

@@ -43,11 +43,21 @@ pub struct Server {
     pub concurrency: usize,
     /// The largest result taken from it, in bytes.
     pub max_result: usize,
+    /// Whether one process or session of it may serve several principals. Without, each has its
+    /// own, so that nothing one does to the server's state is seen by another.
+    pub shared: bool,
+    /// After how long without a question a connection of it is ended. The next question starts it
+    /// again.
+    pub idle_after: Duration,
+    /// The most connections (processes or sessions) of it at once. More principals wait for one
+    /// to be idle.
+    pub max_connections: usize,
 }
 
 impl Server {
     /// A server of this kind with the defaults: prefixed, not required, 60 s a call, 30 s to
-    /// connect, lists fresh for 5 minutes, 32 calls at once, results up to 8 MiB.
+    /// connect, lists fresh for 5 minutes, 32 calls at once, results up to 8 MiB,
+    /// connections not shared, ended after 10 idle minutes, at most 64.
     pub fn new(name: impl Into<String>, kind: ServerKind) -> Self {
         Self {
             name: name.into(),
@@ -59,6 +69,9 @@ impl Server {
             list_ttl: Duration::from_mins(5),
             concurrency: 32,
             max_result: 8 << 20,
+            shared: false,
+            idle_after: Duration::from_mins(10),
+            max_connections: 64,
         }
     }
 

@@ -14,11 +14,13 @@ mod sse;
 mod wire;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_core::{BoxFuture, CallError, Code, Credential, ToolReply, TraceContext};
+use doorward_core::{BoxFuture, CallError, Code, Credential, Exchange, ToolReply, TraceContext};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::broadcast;
 
 use crate::edit;
 use crate::envelope::RpcError;
@@ -26,41 +28,66 @@ use crate::launch::LaunchError;
 use crate::protocol;
 use crate::{Era, State};
 
-/// One question to a server.
-#[derive(Debug, Clone, Copy, Default)]
+/// In whose name a server is asked. It decides which connection is used: no connection serves two
+/// of them, unless the server is declared [`shared`](crate::Server::shared).
+#[derive(Debug, Clone)]
+pub(crate) struct Whose {
+    /// The principal's id.
+    pub(crate) principal: Arc<str>,
+    /// What is shown to the server.
+    pub(crate) credential: Option<Credential>,
+}
+
+/// One question to a server, in the server's own names.
+#[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
-    pub(crate) method: &'static str,
-    /// The tool, by the server's own name.
+    pub(crate) method: &'a str,
+    /// The tool, prompt, URI or task id that it is about (`Mcp-Name`).
     pub(crate) name: Option<&'a str>,
-    pub(crate) arguments: Option<&'a RawValue>,
-    pub(crate) cursor: Option<&'a str>,
+    /// The parameters, a JSON object, without `_meta` and what `exchange` brings.
+    pub(crate) params: Option<&'a RawValue>,
+    /// `_meta` as the client wrote it.
     pub(crate) meta: Option<&'a RawValue>,
     pub(crate) trace: Option<&'a TraceContext>,
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows credentials"))]
-    pub(crate) credential: Option<&'a Credential>,
+    pub(crate) whose: &'a Whose,
+    /// The client, and what is continued.
+    pub(crate) exchange: Option<&'a Exchange>,
     /// Arguments that a modern HTTP server wants in headers too.
     #[cfg(feature = "http")]
     pub(crate) mirrors: &'a [mirror::Mirror],
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// A question without parameters.
+    pub(crate) fn new(method: &'a str, whose: &'a Whose) -> Self {
+        Self {
+            method,
+            name: None,
+            params: None,
+            meta: None,
+            trace: None,
+            whose,
+            exchange: None,
+            #[cfg(feature = "http")]
+            mirrors: &[],
+        }
+    }
+
     /// The parameters for a server of this era.
     fn params(&self, era: Era) -> String {
         let mut pieces: Vec<Cow<'_, str>> = Vec::with_capacity(4);
-        let mut add = |name: &str, value: &str| {
-            pieces.push(Cow::Owned(["\"", name, "\":", value].concat()));
-        };
-        if let Some(name) = self.name {
-            add("name", &edit::quote(name));
+        if let Some(inner) = self.params.and_then(|params| edit::inner(params.get())) {
+            pieces.push(Cow::Borrowed(inner));
         }
-        if let Some(arguments) = self.arguments {
-            add("arguments", arguments.get());
-        }
-        if let Some(cursor) = self.cursor {
-            add("cursor", &edit::quote(cursor));
+        if let Some(resume) = self.exchange.and_then(|exchange| exchange.resume.as_ref()) {
+            let members = [("inputResponses", &resume.responses), ("requestState", &resume.state)];
+            for (name, value) in members {
+                let Some(value) = value else { continue };
+                pieces.push(Cow::Owned(["\"", name, "\":", value.get()].concat()));
+            }
         }
         if let Some(meta) = protocol::request_meta(era, self.meta, self.trace) {
-            add("_meta", &meta);
+            pieces.push(Cow::Owned(["\"_meta\":", &meta].concat()));
         }
         edit::object(pieces.into_iter())
     }
@@ -71,6 +98,31 @@ impl Ask<'_> {
 pub(crate) struct Answer {
     pub(crate) result: Box<RawValue>,
     pub(crate) era: Era,
+}
+
+/// Who a server is and what it offers, as it told in its handshake.
+#[derive(Debug, Clone)]
+pub(crate) struct Hello {
+    pub(crate) era: Era,
+    /// The revision that is spoken.
+    pub(crate) version: &'static str,
+    /// Its capabilities, a JSON object.
+    pub(crate) capabilities: Box<RawValue>,
+    /// Its `serverInfo`, where it told.
+    pub(crate) server_info: Option<Box<RawValue>>,
+    pub(crate) instructions: Option<String>,
+}
+
+/// What a server tells by itself, in its own names.
+#[derive(Debug, Clone)]
+pub(crate) enum Rumour {
+    Tools,
+    Prompts,
+    Resources,
+    /// A followed resource changed: the parameters of `notifications/resources/updated`.
+    Updated(Arc<RawValue>),
+    /// A task changed: the parameters of its notification.
+    Task(Arc<RawValue>),
 }
 
 /// What is known of a connection.
@@ -92,6 +144,22 @@ impl Default for Condition {
 pub(crate) trait Link: Send + Sync {
     /// Asks, connecting first where needed.
     fn ask<'a>(&'a self, ask: Ask<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Who the server is and what it offers, connecting first where needed.
+    fn hello<'a>(&'a self, whose: &'a Whose) -> BoxFuture<'a, Result<Arc<Hello>, Failure>>;
+
+    /// What the server tells by itself, in this name, from now on. Connects in the background;
+    /// goes on over restarts.
+    fn rumours(&self, whose: &Whose) -> broadcast::Receiver<Rumour>;
+
+    /// Whether updates of a resource, by its own URI, are wanted in this name. Counted: each
+    /// `true` wants its `false`.
+    fn follow<'a>(
+        &'a self,
+        whose: &'a Whose,
+        uri: &'a str,
+        on: bool,
+    ) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// Ends the connection for good.
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -162,11 +230,11 @@ pub(crate) fn neutral(result: Box<RawValue>) -> Result<ToolReply, Failure> {
     let kind: Kind<'_> = edit::read(text.as_bytes()).map_err(|_| WRONG)?;
     let is_error = kind.is_error.unwrap_or(false);
     match kind.result_type.as_deref() {
-        None => Ok(ToolReply { result, is_error }),
+        None => Ok(ToolReply::complete(result, is_error)),
         Some("complete") => {
             let plain = edit::without(text, &["resultType"]).ok_or(WRONG)?.into_owned();
             let result = RawValue::from_string(plain).map_err(|_| WRONG)?;
-            Ok(ToolReply { result, is_error })
+            Ok(ToolReply::complete(result, is_error))
         }
         Some("input_required") => Ok(ToolReply::error(INPUT)),
         Some(_) => Err(WRONG),
@@ -215,8 +283,10 @@ mod tests {
                 .into(),
         )
         .unwrap();
+        let whose = Whose { principal: "p".into(), credential: None };
+        let params = RawValue::from_string(r#"{"name":"t"}"#.into()).unwrap();
         let ask =
-            Ask { method: "tools/call", name: Some("t"), meta: Some(&meta), ..Ask::default() };
+            Ask { params: Some(&params), meta: Some(&meta), ..Ask::new("tools/call", &whose) };
         assert_eq!(ask.params(Era::Legacy), r#"{"name":"t","_meta":{"mine":{"a": 1}}}"#);
         let modern = ask.params(Era::Modern);
         assert!(modern.contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));

@@ -115,7 +115,7 @@ fn reply(value: &Value) -> ToolReply {
         "isError": false,
     });
     match to_raw_value(&result) {
-        Ok(result) => ToolReply { result, is_error: false },
+        Ok(result) => ToolReply::complete(result, false),
         Err(error) => ToolReply::error(&error.to_string()),
     }
 }

@@ -31,7 +31,7 @@ impl Serve for Tracker {
                 std::future::pending::<()>().await;
             }
             let result = json!({"content": [{"type": "text", "text": ISSUE}]});
-            ToolReply { result: to_raw_value(&result).unwrap(), is_error: false }
+            ToolReply::complete(to_raw_value(&result).unwrap(), false)
         })
     }
 }

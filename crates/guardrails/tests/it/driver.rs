@@ -181,18 +181,15 @@ impl World {
         let call = tool_call(tool, arguments);
         let result = serde_json::json!({ "content": [{ "type": "text", "text": text }] });
         let result = serde_json::value::to_raw_value(&result).unwrap();
-        let reply = ToolReply { result, is_error: false };
+        let reply = ToolReply::complete(result, false);
         let label = self.engine.file(cx, &call, &verdict, &reply).now_or_never().unwrap().unwrap();
         (verdict, label)
     }
 }
 
 fn tool_call(tool: &str, arguments: &str) -> ToolCall {
-    ToolCall {
-        tool: ToolName::new(tool),
-        arguments: serde_json::value::RawValue::from_string(arguments.to_owned()).unwrap(),
-        meta: None,
-    }
+    let arguments = serde_json::value::RawValue::from_string(arguments.to_owned()).unwrap();
+    ToolCall::new(ToolName::new(tool), arguments)
 }
 
 /// One conversation as a client keeps it.

@@ -139,12 +139,11 @@ fn a_picture_from_a_tool_stays_a_tools_picture() {
         "type": "image", "data": "aGVsbG8gd29ybGQ=", "mimeType": "image/png"
     }] });
     let result = serde_json::value::to_raw_value(&block).unwrap();
-    let reply = doorward_core::ToolReply { result, is_error: false };
-    let call = doorward_core::ToolCall {
-        tool: doorward_core::ToolName::new("tracker__get_issue"),
-        arguments: serde_json::value::RawValue::from_string("{}".into()).unwrap(),
-        meta: None,
-    };
+    let reply = doorward_core::ToolReply::complete(result, false);
+    let call = doorward_core::ToolCall::new(
+        doorward_core::ToolName::new("tracker__get_issue"),
+        serde_json::value::RawValue::from_string("{}".into()).unwrap(),
+    );
     let file = doorward_core::Guard::file(&world.engine, &cx, &call, &verdict, &reply);
     futures_util::FutureExt::now_or_never(file).unwrap().unwrap();
     for (data, trusted) in [("aGVsbG8gd29ybGQ=", false), ("b3RoZXI=", true)] {

@@ -188,7 +188,7 @@ impl Owned {
     ) -> (StatusCode, String) {
         let run = async {
             let tool = self.tools.resolve(&self.cx, &self.scope, &name).await?;
-            self.tools.call(&self.cx, ToolCall { tool, arguments, meta }).await
+            self.tools.call(&self.cx, ToolCall { meta, ..ToolCall::new(tool, arguments) }).await
         };
         let reply = match run.await {
             Ok(reply) => reply,

@@ -9,6 +9,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Ask, Failure};
+use crate::edit;
 use crate::protocol::MODERN;
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -39,8 +40,9 @@ pub(super) fn address(
     match peer {
         Peer::Modern => {
             headers.insert(VERSION, HeaderValue::from_static(MODERN));
+            const WRONG: Failure = Failure::Nonsense("was to be asked what no header can hold");
             let Some(ask) = ask else { return Ok(()) };
-            headers.insert(METHOD, HeaderValue::from_static(ask.method));
+            headers.insert(METHOD, HeaderValue::from_str(ask.method).map_err(|_| WRONG)?);
             if let Some(name) = ask.name {
                 headers.insert(NAME, mirrored(name)?);
             }
@@ -61,11 +63,12 @@ pub(super) fn address(
 /// The arguments that the server's own schema wants in headers. What the client sent in such
 /// headers never comes this far.
 fn mirror_arguments(headers: &mut HeaderMap, ask: &Ask<'_>) -> Result<(), Failure> {
-    let Some(arguments) = ask.arguments.filter(|_| !ask.mirrors.is_empty()) else {
+    let params = ask.params.filter(|_| !ask.mirrors.is_empty());
+    let Some(arguments) = params.and_then(|params| edit::member(params.get(), "arguments")) else {
         return Ok(());
     };
     let wrong = |_| Failure::Nonsense("wants an argument in a header that cannot hold it");
-    let arguments = serde_json::from_str(arguments.get())
+    let arguments = serde_json::from_str(arguments)
         .map_err(|_| Failure::Nonsense("was to be sent arguments that are no JSON"))?;
     for mirror in ask.mirrors {
         let Some(value) = mirror.value(&arguments) else { continue };

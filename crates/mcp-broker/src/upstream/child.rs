@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::wire::{self, Wire};
-use super::{Answer, Ask, Condition, Failure, Link, handshake};
+use super::{Answer, Ask, Condition, Failure, Hello, Link, Rumour, Whose, handshake};
 use crate::launch::{Command, Launched, Launcher, Process};
 use crate::{Era, Server, State};
 
@@ -273,6 +273,23 @@ impl Link for Arc<Child> {
             }
             Ok(Answer { result: outcome?, era })
         })
+    }
+
+    fn hello<'a>(&'a self, _whose: &'a Whose) -> BoxFuture<'a, Result<Arc<Hello>, Failure>> {
+        Box::pin(async { Err(Failure::Nonsense("has not introduced itself")) })
+    }
+
+    fn rumours(&self, _whose: &Whose) -> tokio::sync::broadcast::Receiver<Rumour> {
+        tokio::sync::broadcast::channel(1).1
+    }
+
+    fn follow<'a>(
+        &'a self,
+        _whose: &'a Whose,
+        _uri: &'a str,
+        _on: bool,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Err(Failure::Nonsense("cannot be followed")) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::Failure;
 use super::wire::Wire;
-use super::{Ask, Failure};
 use crate::Era;
 use crate::edit;
 use crate::protocol::{self, DATED, MODERN};
@@ -63,7 +63,8 @@ pub(crate) fn dated(result: &RawValue) -> Result<&'static str, Failure> {
 /// Shakes hands over a wire: asks `server/discover` first; an error or silence leads to
 /// `initialize`. A modern server that was merely slow still wins.
 pub(crate) async fn shake(wire: &Wire) -> Result<Era, Failure> {
-    let params = Ask::default().params(Era::Modern);
+    let meta = protocol::request_meta(Era::Modern, None, None).unwrap_or_default();
+    let params = format!(r#"{{"_meta":{meta}}}"#);
     let mut probe = pin!(wire.request("server/discover", &params));
     let Ok(answer) = tokio::time::timeout(PROBE, &mut probe).await else {
         return shake_both_ways(wire, probe).await;

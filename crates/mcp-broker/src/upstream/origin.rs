@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 use super::address::{Peer, SESSION, Session, address, show};
 use super::sse::Events;
-use super::{Answer, Ask, Condition, Failure, Link, handshake, wire};
+use super::{Answer, Ask, Condition, Failure, Hello, Link, Rumour, Whose, handshake, wire};
 use crate::builder::BuildError;
 use crate::envelope::{self, Message};
 use crate::protocol::{self, code};
@@ -125,7 +125,8 @@ impl Origin {
     async fn shake(&self, credential: Option<&Credential>) -> Result<Peer, Failure> {
         let known_legacy = self.with_known(|known| known.condition.era == Some(Era::Legacy));
         if !known_legacy {
-            let ask = Ask { method: "server/discover", credential, ..Ask::default() };
+            let whose = only(credential);
+            let ask = Ask::new("server/discover", &whose);
             match self.exchange(&Peer::Modern, &ask).await {
                 Ok((result, _)) if handshake::is_modern(&result).is_some() => {
                     return Ok(Peer::Modern);
@@ -141,7 +142,8 @@ impl Origin {
 
     async fn initialize(&self, credential: Option<&Credential>) -> Result<Peer, Failure> {
         let nobody = Arc::new(Session { id: None, version: protocol::DATED[0] });
-        let ask = Ask { method: "initialize", credential, ..Ask::default() };
+        let whose = only(credential);
+        let ask = Ask::new("initialize", &whose);
         let (result, headers) = self.exchange(&Peer::Legacy(nobody), &ask).await?;
         let version = handshake::dated(&result)?;
         let id = headers.get(SESSION).cloned();
@@ -176,7 +178,7 @@ impl Origin {
             Peer::Legacy(_) => ask.params(Era::Legacy),
         };
         let message = envelope::request(id, ask.method, &params);
-        let response = self.send(peer, Some(ask), message, ask.credential).await?;
+        let response = self.send(peer, Some(ask), message, ask.whose.credential.as_ref()).await?;
         let (head, body) = response.into_parts();
         let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -184,7 +186,9 @@ impl Origin {
             return Err(refused(head.status, body).await);
         }
         let outcome = match kind.to_ascii_lowercase().as_str() {
-            "text/event-stream" => self.read_stream(peer, ask.credential, id, body).await,
+            "text/event-stream" => {
+                self.read_stream(peer, ask.whose.credential.as_ref(), id, body).await
+            }
             "application/json" => self.read_whole(id, body).await,
             _ => Err(Failure::Nonsense("answered with a content type that is not MCP's")),
         };
@@ -278,7 +282,7 @@ impl Origin {
     async fn ask_twice(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Answer, Failure> {
         let mut again = true;
         loop {
-            let peer = self.peer(ask.credential).await?;
+            let peer = self.peer(ask.whose.credential.as_ref()).await?;
             let era = if matches!(peer, Peer::Modern) { Era::Modern } else { Era::Legacy };
             let id = self.next.fetch_add(1, Ordering::Relaxed);
             let mut flight = Flight::new(self, &peer, ask, id);
@@ -298,13 +302,17 @@ impl Origin {
             }
             self.with_known(|known| {
                 known.condition.restarts += 1;
-                known.sessions.remove(&Holder(ask.credential.cloned()));
+                known.sessions.remove(&Holder(ask.whose.credential.clone()));
                 if era == Era::Modern {
                     known.condition.era = None;
                 }
             });
         }
     }
+}
+
+fn only(credential: Option<&Credential>) -> Whose {
+    Whose { principal: Arc::default(), credential: credential.cloned() }
 }
 
 fn client(secure: bool) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
@@ -361,7 +369,7 @@ struct Flight<'a> {
 impl<'a> Flight<'a> {
     fn new(origin: &'a Arc<Origin>, peer: &Peer, ask: &Ask<'a>, id: u64) -> Self {
         let Peer::Legacy(session) = peer else { return Self { open: None, id } };
-        Self { open: Some((origin, session.clone(), ask.credential)), id }
+        Self { open: Some((origin, session.clone(), ask.whose.credential.as_ref())), id }
     }
 }
 
@@ -396,6 +404,23 @@ impl Link for Arc<Origin> {
             });
             outcome
         })
+    }
+
+    fn hello<'a>(&'a self, _whose: &'a Whose) -> BoxFuture<'a, Result<Arc<Hello>, Failure>> {
+        Box::pin(async { Err(Failure::Nonsense("has not introduced itself")) })
+    }
+
+    fn rumours(&self, _whose: &Whose) -> tokio::sync::broadcast::Receiver<Rumour> {
+        tokio::sync::broadcast::channel(1).1
+    }
+
+    fn follow<'a>(
+        &'a self,
+        _whose: &'a Whose,
+        _uri: &'a str,
+        _on: bool,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Err(Failure::Nonsense("cannot be followed")) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -58,7 +58,10 @@ pub(crate) async fn read(link: &dyn Link, ask: Ask<'_>) -> Result<Catalogue, Fai
     let mut cursor: Option<String> = None;
     let mut bytes = 0;
     for _ in 0..MOST_PAGES {
-        let ask = Ask { method: "tools/list", cursor: cursor.as_deref(), ..ask };
+        let params =
+            cursor.as_deref().map(|cursor| format!(r#"{{"cursor":{}}}"#, edit::quote(cursor)));
+        let params = params.and_then(|params| RawValue::from_string(params).ok());
+        let ask = Ask { method: "tools/list", params: params.as_deref(), ..ask };
         let answer = link.ask(ask).await?;
         let page: Page<'_> = edit::read(answer.result.get().as_bytes())
             .map_err(|_| Failure::Nonsense("answered with something that is no list of tools"))?;

@@ -85,14 +85,14 @@ impl Tools for Plane {
                 "slow" => {
                     let _watch = Watch(self.dropped.clone());
                     tokio::time::sleep(Duration::from_millis(120)).await;
-                    Ok(ToolReply { result: raw("{\n\"content\":[]}"), is_error: false })
+                    Ok(ToolReply::complete(raw("{\n\"content\":[]}"), false))
                 }
                 _ => {
                     let result = format!(
                         r#"{{"content":[],"structuredContent":[1],"said":{}}}"#,
                         call.arguments
                     );
-                    Ok(ToolReply { result: raw(&result), is_error: false })
+                    Ok(ToolReply::complete(raw(&result), false))
                 }
             }
         })

@@ -222,7 +222,7 @@ pub(crate) fn raw(text: &str) -> Box<RawValue> {
 }
 
 pub(crate) fn call(tool: &str, arguments: &str) -> ToolCall {
-    ToolCall { tool: ToolName::new(tool), arguments: raw(arguments), meta: None }
+    ToolCall::new(ToolName::new(tool), raw(arguments))
 }
 
 /// Waits until something is so.
