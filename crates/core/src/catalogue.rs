@@ -70,6 +70,24 @@ impl Fetch {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Resource,
+        Self::Prompt,
+        Self::Completion,
+        Self::TaskGet,
+        Self::TaskResult,
+        Self::TaskUpdate,
+        Self::TaskCancel,
+    ];
+
+    /// Which of them goes by this name among the tools ([`tool_name`](Self::tool_name)).
+    pub fn of_tool_name(name: &str) -> Option<Self> {
+        let (_, own) = name.split_once("__")?;
+        let (group, verb) = own.split_once('.')?;
+        Self::ALL.into_iter().find(|fetch| fetch.method().split_once('/') == Some((group, verb)))
+    }
+
     /// The name under which rules, limits and records know it, `server__resources.read` for
     /// instance. No tool can have such a name: federated names hold no dots.
     pub fn tool_name(self, server: &str) -> ToolName {
@@ -155,4 +173,20 @@ pub enum News {
         /// The parameters to tell.
         params: Box<RawValue>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_has_a_name_no_tool_can_have() {
+        for fetch in Fetch::ALL {
+            let name = fetch.tool_name("tracker");
+            assert!(name.as_str().contains('.'));
+            assert_eq!(Fetch::of_tool_name(name.as_str()), Some(fetch), "{name}");
+        }
+        assert_eq!(Fetch::of_tool_name("tracker__resources_read"), None);
+        assert_eq!(Fetch::of_tool_name("tracker__files.read"), None);
+    }
 }

@@ -1,20 +1,19 @@
 //! The two planes behind the policy. The whole way of a call can be read here.
 
 mod beside;
+mod tools;
 
 use std::fmt;
 use std::sync::Arc;
 
 use doorward_core::{
-    Action, Ask, BoxFuture, BoxStream, CallError, Code, ConversationId, Cx, Decision, Digest,
-    Frame, Kind, Label, Model, ModelCall, Models, Operation, Principal, Route, Scope, ToolCall,
-    ToolList, ToolName, ToolReply, Tools, TurnId,
+    Action, Ask, BoxStream, CallError, ConversationId, Cx, Frame, Kind, Label, Model, ModelCall,
+    Models, Operation, Principal, Route, TurnId,
 };
 
 use crate::answer::Answer;
-use crate::around::{Around, Policy, RecordTools, by};
+use crate::around::{Around, Policy};
 use crate::estimate::Worst;
-use crate::own::DENIED;
 
 /// A plane that nothing unpoliced reaches. Edges take nothing else, so a bare router or broker
 /// cannot be bound to a listener:
@@ -170,117 +169,4 @@ fn asked(operation: Operation, model: &str) -> Kind {
         hidden: vec![],
         calls: vec![],
     }
-}
-
-impl Tools for Enforced<dyn Tools> {
-    /// What the principal may call, and nothing else: the same question decides both.
-    fn list<'a>(
-        &'a self,
-        cx: &'a Cx,
-        scope: &'a Scope,
-    ) -> BoxFuture<'a, Result<ToolList, CallError>> {
-        Box::pin(async move {
-            let mut list = self.inner.list(cx, scope).await?;
-            let authorizer = &self.policy.authorizer;
-            list.tools.retain(|t| authorizer.authorize(cx, Action::Tool(&t.name)).is_allowed());
-            Ok(list)
-        })
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        cx: &'a Cx,
-        scope: &'a Scope,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<ToolName, CallError>> {
-        self.inner.resolve(cx, scope, name)
-    }
-
-    /// One tool call: room for the record → may they → grant and guard → limits → record →
-    /// call → label the result → settle → record.
-    fn call<'a>(
-        &'a self,
-        cx: &'a Cx,
-        call: ToolCall,
-    ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
-        Box::pin(async move {
-            let kind = Kind::Tool {
-                tool: call.tool.clone(),
-                arguments: Digest::from_bytes([0; 32]),
-                cause: None,
-                grant: None,
-                result: None,
-            };
-            let mut around = Around::open(&self.policy, cx, kind).await?;
-            // Why a call was refused, anyone may hear whose call it was.
-            let own = call.tool.as_str() == DENIED;
-            if !own && around.authorise(cx, Action::Tool(&call.tool)).is_err() {
-                // What cannot be seen is not there: the answer does not tell the two apart.
-                return Err(CallError::new(Code::NotFound, format!("unknown tool: {}", call.tool)));
-            }
-
-            let verdict = match self.policy.guard.judge(cx, &call).await {
-                Ok(verdict) => verdict,
-                Err(error) => return Err(failed(around, error)),
-            };
-            note_verdict(&mut around, &verdict);
-            if !verdict.decision.is_allowed() {
-                // The refusal is our own text: filed, so that it taints nobody who reads it.
-                let refusal = refusal(&verdict.decision);
-                if let Err(error) = self.policy.guard.file(cx, &call, &verdict, &refusal).await {
-                    return Err(failed(around, error));
-                }
-                around.deny(verdict.decision);
-                return Ok(refusal);
-            }
-            around.event.decision = verdict.decision.clone();
-
-            around.reserve(cx, Ask::Tool(&call.tool)).await?;
-            if self.policy.record_tools == RecordTools::Before {
-                around.start().await?;
-            }
-            around.spent().reached = true;
-            let reply = match self.inner.call(cx, call.clone()).await {
-                Ok(reply) => reply,
-                Err(error) => return Err(failed(around, error)),
-            };
-            match self.policy.guard.file(cx, &call, &verdict, &reply).await {
-                Ok(label) => note_result(&mut around, label),
-                Err(error) => return Err(failed(around, error)),
-            }
-            let receipt = around.complete();
-            if let (RecordTools::After, Some(receipt)) = (self.policy.record_tools, receipt) {
-                by(cx.deadline, receipt).await.map_err(CallError::internal)?;
-            }
-            Ok(reply)
-        })
-    }
-}
-
-fn note_verdict(around: &mut Around, verdict: &doorward_core::Verdict) {
-    let event = &mut around.event;
-    event.turn = verdict.turn.unwrap_or(event.turn);
-    event.conversation = verdict.conversation;
-    event.label = Some(verdict.label.clone());
-    if let Kind::Tool { arguments, cause, grant, .. } = &mut event.kind {
-        *arguments = verdict.arguments;
-        *cause = verdict.cause;
-        *grant = verdict.grant;
-    }
-}
-
-fn note_result(around: &mut Around, label: Label) {
-    if let Kind::Tool { result, .. } = &mut around.event.kind {
-        *result = Some(label);
-    }
-}
-
-/// A refusal told as a tool result, so that the turn goes on.
-fn refusal(decision: &Decision) -> ToolReply {
-    let mut text = format!("Refused by policy ({}): {}", decision.rule, decision.reason);
-    for remedy in &decision.remedies {
-        text.push_str("\n- ");
-        text.push_str(remedy);
-    }
-    ToolReply::error(&text)
 }

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 
 use doorward_core::{
-    BoxFuture, CallError, Cx, Scope, ToolCall, ToolList, ToolName, ToolReply, Tools,
+    BoxFuture, BoxStream, CallError, Cx, Fetch, FetchCall, Interest, ItemKind, ItemList, News,
+    Offers, Scope, ToolCall, ToolList, ToolName, ToolReply, Tools,
 };
 use doorward_mcp_broker::Broker;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// The tool's name.
 pub(crate) const DENIED: &str = "doorward__denied";
@@ -68,5 +70,50 @@ impl Tools for OwnTools {
             Err(_) => "refused by policy".to_owned(),
         };
         Box::pin(async move { Ok(ToolReply::error(&text)) })
+    }
+
+    fn offers<'a>(
+        &'a self,
+        cx: &'a Cx,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Offers, CallError>> {
+        self.broker.offers(cx, scope)
+    }
+
+    fn items<'a>(
+        &'a self,
+        cx: &'a Cx,
+        scope: &'a Scope,
+        kind: ItemKind,
+    ) -> BoxFuture<'a, Result<ItemList, CallError>> {
+        self.broker.items(cx, scope, kind)
+    }
+
+    fn locate<'a>(
+        &'a self,
+        cx: &'a Cx,
+        scope: &'a Scope,
+        fetch: Fetch,
+        params: &'a RawValue,
+    ) -> BoxFuture<'a, Result<Arc<str>, CallError>> {
+        self.broker.locate(cx, scope, fetch, params)
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        cx: &'a Cx,
+        scope: &'a Scope,
+        call: FetchCall,
+    ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
+        self.broker.fetch(cx, scope, call)
+    }
+
+    fn listen<'a>(
+        &'a self,
+        cx: &'a Cx,
+        scope: &'a Scope,
+        interest: Interest,
+    ) -> BoxFuture<'a, Result<(Interest, BoxStream<'static, News>), CallError>> {
+        self.broker.listen(cx, scope, interest)
     }
 }

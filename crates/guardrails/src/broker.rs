@@ -40,6 +40,12 @@ pub(crate) async fn judge(inner: &Inner, cx: &Cx, call: &ToolCall) -> Result<Ver
         let decision = inner.carried_out(no_object(call.tool.as_str()));
         return Ok(Verdict { decision, ..verdict });
     }
+    if call.exchange.resume.is_some() {
+        let tainted = inner.store.tainted(scope.owner(), inner.now()).await?;
+        let label = tainted.unwrap_or_else(|| Label::trusted("a call that goes on"));
+        let decision = Decision::allow("resumed", "it goes on with a call that was admitted");
+        return Ok(Verdict { decision, label, ..verdict });
+    }
     let slot = slot(&scope, &call.tool, arguments);
     let hint = cx.conversation_hint.as_deref();
     Ok(match inner.store.claim(slot, hint, inner.now()).await? {

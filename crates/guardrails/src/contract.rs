@@ -50,6 +50,12 @@ impl Contract {
         }
     }
 
+    /// What holds for resources, prompts and the like without a contract: asking for one does
+    /// nothing, and what comes is untrusted.
+    pub(crate) fn of_fetches() -> Self {
+        Self { effect: EffectKind::Read, requires: None, ..Self::unlisted() }
+    }
+
     /// The contract of the gateway's own tool that tells of refusals.
     pub(crate) fn of_denials() -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use doorward_core::Pattern;
+use doorward_core::{Fetch, Pattern};
 use serde_json::value::RawValue;
 
 use super::{Contract, ContractError, ContractSpec, Finding, compile, schema};
@@ -23,11 +23,14 @@ pub struct Contracts {
     /// The most specific first.
     globs: Vec<(Pattern, Contract)>,
     unlisted: Contract,
+    /// Of resources, prompts and the like, which are asked for and do nothing.
+    fetched: Contract,
 }
 
 impl Default for Contracts {
     fn default() -> Self {
-        Self { exact: HashMap::new(), globs: Vec::new(), unlisted: Contract::unlisted() }
+        let (unlisted, fetched) = (Contract::unlisted(), Contract::of_fetches());
+        Self { exact: HashMap::new(), globs: Vec::new(), unlisted, fetched }
     }
 }
 
@@ -53,14 +56,17 @@ impl Contracts {
     }
 
     /// The contract of a tool: the exact one, else the glob with the longest text before its
-    /// first `*`, else the default of unlisted tools.
+    /// first `*`, else the default of unlisted tools. Resources, prompts and the like go by names
+    /// of their own (`server__resources.read`); unlisted, they read what is untrusted.
     pub fn of(&self, tool: &str) -> &Contract {
-        self.exact.get(tool).unwrap_or_else(|| {
-            self.globs
-                .iter()
-                .find(|(pattern, _)| pattern.matches(tool))
-                .map_or(&self.unlisted, |(_, contract)| contract)
-        })
+        if let Some(contract) = self.exact.get(tool) {
+            return contract;
+        }
+        match self.globs.iter().find(|(pattern, _)| pattern.matches(tool)) {
+            Some((_, contract)) => contract,
+            None if Fetch::of_tool_name(tool).is_some() => &self.fetched,
+            None => &self.unlisted,
+        }
     }
 
     /// Compares a tool's contract with the JSON Schema of its arguments: pointers that name
