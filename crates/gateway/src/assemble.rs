@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 
 use crate::around::{Policy, RecordTools};
 use crate::config::{
-    EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, ServerConfig, UserRole,
+    EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, ServerConfig, Size, Span,
+    UserRole,
 };
 use crate::edge::{Edge, EdgeLimits, EdgeParts};
 use crate::enforced::Enforced;
@@ -322,11 +323,20 @@ fn mcp_server(server: &ServerConfig, environment: &Environment) -> Result<Server
         },
         (None, url) => ServerKind::Http { url: url.clone().unwrap_or_default() },
     };
+    let usual = Server::new(server.name.as_str(), kind);
+    let span = |given: Option<Span>, usual| given.map_or(usual, |given| given.0);
     Ok(Server {
         prefix: server.prefix,
         required: server.required,
         timeout: server.timeout.0,
-        ..Server::new(server.name.as_str(), kind)
+        connect_timeout: span(server.connect_timeout, usual.connect_timeout),
+        list_ttl: span(server.list_ttl, usual.list_ttl),
+        concurrency: server.concurrency.unwrap_or(usual.concurrency),
+        max_result: server.max_result.map_or(usual.max_result, Size::as_usize),
+        shared: server.shared,
+        idle_after: span(server.idle_after, usual.idle_after),
+        max_connections: server.max_connections.unwrap_or(usual.max_connections),
+        ..usual
     })
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use doorward_core::BoxFuture;
 use doorward_mcp_broker::{Command, LaunchError, Launched, Launcher, Process};
-use doorward_sandbox::{Child, Direct, Layer, Missing, Native, Network, Sandbox, Spec};
+use doorward_sandbox::{Child, Direct, Egress, Layer, Missing, Native, Network, Sandbox, Spec};
 
 use crate::assemble::Surroundings;
-use crate::config::{NetworkAccess, Root, SandboxMode, ServerConfig};
+use crate::config::{EgressConfig, NetworkAccess, Root, SandboxMode, ServerConfig};
 
 /// What one server may touch, and who runs it.
 struct Plan {
@@ -60,16 +60,31 @@ fn spec(server: &ServerConfig, hidden: &[PathBuf]) -> Spec {
         read: server.read.clone(),
         write: server.write.clone(),
         hide: hidden.to_vec(),
-        network: match server.network {
+        network: match server.network() {
             NetworkAccess::None => Network::None,
+            NetworkAccess::Proxy => Network::Proxy,
             NetworkAccess::Host => Network::Host,
         },
+        egress: server.egress.clone().map(egress).unwrap_or_default(),
         ..Spec::default()
     };
-    if let Some(memory) = server.memory {
-        spec.limits.memory = memory.0;
+    let given = &server.limits;
+    let limits = &mut spec.limits;
+    for (given, limit) in [
+        (server.memory.map(|memory| memory.0), &mut limits.memory),
+        (given.processes, &mut limits.processes),
+        (given.open_files, &mut limits.open_files),
+        (given.file_size.map(|size| size.0), &mut limits.file_size),
+        (given.scratch.map(|size| size.0), &mut limits.scratch),
+    ] {
+        *limit = given.unwrap_or(*limit);
     }
+    limits.cpu_seconds = given.cpu_seconds;
     spec
+}
+
+fn egress(given: EgressConfig) -> Egress {
+    Egress { hosts: given.hosts, private: given.private }
 }
 
 impl Launcher for SandboxLauncher {

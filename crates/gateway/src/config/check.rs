@@ -1,5 +1,7 @@
 //! What no single key can tell: names that must be unique, references that must lead somewhere.
 
+mod servers;
+
 use std::collections::HashSet;
 
 use doorward_ledger::Unpriced;
@@ -177,41 +179,9 @@ fn servers(root: &Root) -> Result<(), Fault> {
             return Err(fault("server", index, [Step::from("name")], message)
                 .suggest(Some(expected.to_owned())));
         }
-        kind(index, server)?;
+        servers::check(index, server)?;
     }
     Ok(())
-}
-
-fn kind(index: usize, server: &ServerConfig) -> Result<(), Fault> {
-    let at = |key: &str, message: &str| Err(fault("server", index, [Step::from(key)], message));
-    match (&server.command, &server.url) {
-        (Some(_), Some(_)) => at("url", "both command and url are given"),
-        (None, None) => at("command", "either command or url is needed"),
-        (Some(command), None) if command.first().is_none_or(String::is_empty) => {
-            at("command", "expected a program and its arguments")
-        }
-        (Some(_), None) if server.header.is_some() => at("header", "only a server by url has one"),
-        (Some(_), None) => Ok(()),
-        (None, Some(url)) => {
-            let http = url.parse::<http::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-            });
-            if !http {
-                return at("url", "expected an http(s) URL");
-            }
-            let child_only = [
-                ("env", !server.env.is_empty()),
-                ("cwd", server.cwd.is_some()),
-                ("read", !server.read.is_empty()),
-                ("write", !server.write.is_empty()),
-                ("memory", server.memory.is_some()),
-            ];
-            match child_only.into_iter().find(|(_, given)| *given) {
-                Some((key, _)) => at(key, "only a server by command has one"),
-                None => Ok(()),
-            }
-        }
-    }
 }
 
 fn profiles(root: &Root) -> Result<(), Fault> {

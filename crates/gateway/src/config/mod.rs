@@ -19,6 +19,7 @@ mod leaf;
 mod locate;
 mod routes;
 mod sections;
+mod servers;
 
 use std::path::Path;
 
@@ -31,9 +32,12 @@ pub use leaf::{Environment, SecretRef, SecretRefError, Size};
 pub use routes::{
     AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,
 };
-pub use sections::{
-    AuditConfig, EnvValue, GuardConfig, GuardMode, Header, Listen, NetworkAccess, ProfileConfig,
-    RecordWhen, SandboxMode, ServerConfig, Storage, UserRole,
+pub use sections::{AuditConfig, GuardConfig, GuardMode, Listen, RecordWhen, Storage, UserRole};
+pub use servers::{
+    CheckArguments, CheckResults, ContainerConfig, Disclosure, EgressConfig, EnvValue, FirstUse,
+    Header, KubernetesConfig, LimitsConfig, McpConfig, NetworkAccess, OAuthConfig, OAuthGrant,
+    OnChange, PinsConfig, ProfileConfig, SandboxMode, ServerConfig, TransportKind, ValidateConfig,
+    WasmConfig,
 };
 
 /// The whole configuration. Every key is optional; unknown keys are errors.
@@ -55,6 +59,8 @@ pub struct Root {
     pub cache: Option<CacheConfig>,
     /// MCP servers.
     pub server: Vec<ServerConfig>,
+    /// The MCP side towards clients.
+    pub mcp: McpConfig,
     /// Selections of servers and tools, each at `/mcp/{name}`.
     pub profile: Vec<ProfileConfig>,
     /// What tools do and how far their results are trusted.

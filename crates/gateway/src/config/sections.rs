@@ -1,15 +1,13 @@
 //! The sections of the configuration.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use doorward_core::Pattern;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SecretRef, Size, Span};
+use super::{Size, Span};
 
 /// `[listen]`: where to listen and how much to take in.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -80,139 +78,6 @@ impl Storage {
             self.url.strip_prefix("sqlite://").or_else(|| self.url.strip_prefix("sqlite:"))?;
         (!path.is_empty()).then(|| PathBuf::from(path))
     }
-}
-
-/// `[[server]]`: an MCP server, by `command` (a child process in the sandbox) or by `url`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServerConfig {
-    /// What it is called here, and before the tools' names: `server__tool`.
-    pub name: String,
-    /// The program and its arguments.
-    pub command: Option<Vec<String>>,
-    /// Where it is, by Streamable HTTP.
-    pub url: Option<String>,
-    /// Environment variables for the command, beside a minimal set.
-    #[serde(default)]
-    pub env: BTreeMap<String, EnvValue>,
-    /// The command's working folder.
-    pub cwd: Option<PathBuf>,
-    /// A header to send to `url`, `authorization` for instance.
-    pub header: Option<Header>,
-    /// Whether tools carry the server's name. Without, `/mcp/{server}` is a transparent route.
-    #[serde(default = "yes")]
-    pub prefix: bool,
-    /// Whether a list without this server's tools is an error rather than a gap.
-    #[serde(default)]
-    pub required: bool,
-    /// How long a call may take.
-    #[serde(default = "a_minute")]
-    pub timeout: Span,
-    /// How the command is run.
-    #[serde(default)]
-    pub sandbox: SandboxMode,
-    /// What of the network the command may reach.
-    #[serde(default)]
-    pub network: NetworkAccess,
-    /// Further files and folders that the command may read.
-    #[serde(default)]
-    pub read: Vec<PathBuf>,
-    /// Files and folders that the command may change.
-    #[serde(default)]
-    pub write: Vec<PathBuf>,
-    /// The most memory the command's processes may each use.
-    pub memory: Option<Size>,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-const fn a_minute() -> Span {
-    Span(Duration::from_mins(1))
-}
-
-/// An environment variable's value: plain, or a secret by reference.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(untagged)]
-pub enum EnvValue {
-    /// Not secret.
-    Plain(String),
-    /// Secret.
-    Secret(SecretRef),
-}
-
-impl<'de> Deserialize<'de> for EnvValue {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EnvValueVisitor)
-    }
-}
-
-struct EnvValueVisitor;
-
-impl<'de> serde::de::Visitor<'de> for EnvValueVisitor {
-    type Value = EnvValue;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a text, `{ env = \"NAME\" }` or `{ file = \"path\" }`")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<EnvValue, E> {
-        Ok(EnvValue::Plain(text.to_owned()))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<EnvValue, A::Error> {
-        let reference = serde::de::value::MapAccessDeserializer::new(map);
-        SecretRef::deserialize(reference).map(EnvValue::Secret)
-    }
-}
-
-/// A header with a secret value.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    /// The header's name.
-    pub name: String,
-    /// Where its value is.
-    pub value: SecretRef,
-}
-
-/// How an MCP server's command is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SandboxMode {
-    /// In the native sandbox; where a layer of it is missing, not at all.
-    #[default]
-    Native,
-    /// In the native sandbox, without the layers that this machine does not have.
-    NativeWeakened,
-    /// As an ordinary child process, with the gateway's own rights.
-    None,
-}
-
-/// What of the network an MCP server's command may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum NetworkAccess {
-    /// Nothing, not even this machine.
-    #[default]
-    None,
-    /// Everything this machine reaches.
-    Host,
-}
-
-/// `[[profile]]`: a selection of servers and tools at `/mcp/{name}`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ProfileConfig {
-    /// The name in the path.
-    pub name: String,
-    /// The servers in it.
-    pub servers: Vec<String>,
-    /// The tools in it, by federated name; all of the servers' where left out.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    pub tools: Vec<Pattern>,
 }
 
 /// `[guard]`: the guard.
