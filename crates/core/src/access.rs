@@ -79,6 +79,19 @@ pub enum Credential {
     ServiceAccount(Secret),
 }
 
+/// How an upstream refused what was shown: HTTP 401 or 403.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    /// The status.
+    pub status: u16,
+    /// The URL that refused: the resource in the sense of RFC 8707.
+    pub url: &'a str,
+    /// The `WWW-Authenticate` values (RFC 9110 §11.6.1), in their order.
+    pub challenges: &'a [String],
+    /// What was shown, if anything was.
+    pub shown: Option<&'a Credential>,
+}
+
 /// Finds the credential to show upstream on a principal's behalf.
 pub trait Credentials: Send + Sync {
     /// The credential, or `None` where the upstream wants none.
@@ -109,5 +122,21 @@ pub trait Credentials: Send + Sync {
         _place: usize,
     ) -> BoxFuture<'a, Result<Option<Credential>, CallError>> {
         self.credential(cx, audience)
+    }
+
+    /// The upstream refused what was shown. Brings another credential, to be tried once, or
+    /// `None` where there is no other: the refusal stands.
+    ///
+    /// # Errors
+    ///
+    /// Where another one takes more than this call can do: a person's consent
+    /// ([`CallError::consent`]), or an authorization server that does not answer.
+    fn refused<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _audience: Audience<'a>,
+        _refusal: Refusal<'a>,
+    ) -> BoxFuture<'a, Result<Option<Credential>, CallError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }

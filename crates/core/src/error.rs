@@ -93,6 +93,9 @@ pub struct CallError {
     pub relayed: Option<Relayed>,
     /// How the call was routed, where every target failed or none was left.
     pub route: Option<Arc<Route>>,
+    /// Where the person gives the consent that was missing: a page of this gateway's. An edge
+    /// tells it as a URL to open, by URL-mode elicitation where the client knows that.
+    pub consent: Option<Arc<str>>,
     /// The cause, for the log only.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -107,6 +110,7 @@ impl CallError {
             retry_after: None,
             relayed: None,
             route: None,
+            consent: None,
             source: None,
         }
     }
@@ -127,6 +131,13 @@ impl CallError {
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Adds where the person gives consent.
+    #[must_use]
+    pub fn with_consent(mut self, url: impl Into<Arc<str>>) -> Self {
+        self.consent = Some(url.into());
         self
     }
 

@@ -43,7 +43,9 @@ mod time;
 mod tool;
 mod usage;
 
-pub use access::{Action, Audience, Authenticator, Authorizer, Credential, Credentials, Presented};
+pub use access::{
+    Action, Audience, Authenticator, Authorizer, Credential, Credentials, Presented, Refusal,
+};
 pub use call::{Model, ModelCall, Models, Params, RawCall, ResponseFormat, ToolChoice, ToolDef};
 pub use catalogue::{Fetch, FetchCall, Interest, Item, ItemKind, ItemList, News, Offers};
 pub use client::{Client, Exchange, LogLevel, Manner, Question, Remark, Resume, RpcFault};
