@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use doorward_core::{Pattern, TurnId};
+use doorward_core::{Digest, Pattern, TurnId};
 
 /// The agent gateway between AI applications and the models and tools behind them.
 #[derive(Debug, Parser)]
@@ -30,6 +30,9 @@ pub(crate) enum Verb {
     /// Virtual keys
     #[command(subcommand)]
     Keys(Keys),
+    /// MCP tools: what was approved of each, and what waits for approval
+    #[command(subcommand)]
+    Tools(Tools),
     /// The record of every call
     #[command(subcommand)]
     Audit(Audit),
@@ -71,6 +74,36 @@ pub(crate) enum Keys {
         /// Id or name
         key: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tools {
+    /// List the tools that were ever seen, and where each stands
+    List,
+    /// Show what changed and waits for approval
+    Diff {
+        /// `server__tool` [default: all that wait]
+        tool: Option<String>,
+    },
+    /// Approve what waits, and show it; a running gateway lists it within a second
+    Approve {
+        /// `server__tool`
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        tool: Option<String>,
+        /// All that wait
+        #[arg(long)]
+        all: bool,
+        /// The digest that `tools diff` showed: nothing else is approved
+        #[arg(long, value_name = "HEX", conflicts_with = "all", value_parser = digest)]
+        digest: Option<Digest>,
+        /// Who approves [default: the user's name]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+}
+
+fn digest(text: &str) -> Result<Digest, &'static str> {
+    serde_json::from_value(text.into()).map_err(|_| "expected 64 hexadecimal digits")
 }
 
 #[derive(Debug, Subcommand)]

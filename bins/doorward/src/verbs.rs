@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use doorward_console::{Failure, audit, check, import, keys};
+use doorward_console::story::Paint;
+use doorward_console::tools::Which;
+use doorward_console::{Failure, audit, check, import, keys, tools};
 use doorward_core::{Clock, PrincipalKind, Scopes, SystemClock};
 use doorward_gateway::Surroundings;
 use doorward_gateway::config::{ConfigError, Environment, Root};
 use doorward_identity::NewKey;
 
-use crate::args::{Arguments, Audit, CreateKey, Import, Keys, Verb};
+use crate::args::{Arguments, Audit, CreateKey, Import, Keys, Tools, Verb};
 use crate::report::{self, say};
 use crate::{demo, init, serve};
 
@@ -100,6 +102,7 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             let count = keys::revoke(&root, &around, &key)?;
             writeln!(out, "revoked {count}").map_err(Failure::from)?;
         }
+        Verb::Tools(verb) => act_on_tools(verb, &root, &around, paint, &mut out)?,
         Verb::Audit(Audit::Verify { export, public_key }) => {
             let told = audit::verify(&root, export.as_deref(), public_key.as_deref())?;
             writeln!(out, "{told}").map_err(Failure::from)?;
@@ -111,6 +114,26 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
         Verb::Init(_) | Verb::Import(_) | Verb::Schema | Verb::Demo(_) | Verb::DemoServer(_) => {}
     }
     Ok(())
+}
+
+fn act_on_tools(
+    verb: Tools,
+    root: &Root,
+    around: &Surroundings,
+    paint: Paint,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let which = |tool: Option<String>| tool.map_or(Which::Waiting, Which::One);
+    match verb {
+        Tools::List => tools::list(root, paint, out),
+        Tools::Diff { tool } => tools::diff(root, &which(tool), paint, out),
+        Tools::Approve { tool, all: _, digest, by } => {
+            let user = || around.environment.var("USER").unwrap_or("operator").to_owned();
+            let by = by.unwrap_or_else(user);
+            let count = tools::approve(root, around, &which(tool), digest, &by, paint, out)?;
+            Ok(writeln!(out, "approved {count}")?)
+        }
+    }
 }
 
 /// The file named on the command line or in the environment; else `doorward.toml`, if there is

@@ -18,6 +18,7 @@ pub mod check;
 pub mod import;
 pub mod keys;
 pub mod story;
+pub mod tools;
 
 mod failure;
 mod time;

@@ -6,6 +6,7 @@
 mod keys;
 mod log;
 mod migrations;
+mod pins;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use keys::SqliteKeys;
 pub use log::SqliteLog;
+pub use pins::SqlitePins;
 
 /// How long a statement waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(5);
@@ -135,6 +137,16 @@ impl Sqlite {
     pub fn keys(&self) -> Result<SqliteKeys, KeyStoreError> {
         let connection = self.connect(self.read_only).map_err(KeyStoreError::storage)?;
         Ok(SqliteKeys::new(connection))
+    }
+
+    /// The pins of MCP tools.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be opened.
+    pub fn pins(&self) -> Result<SqlitePins, OpenError> {
+        let connection = self.connect(self.read_only).map_err(|source| self.refused(source))?;
+        Ok(SqlitePins::new(connection))
     }
 
     fn connect(&self, read_only: bool) -> rusqlite::Result<Connection> {

@@ -3,14 +3,15 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Every step so far. A step that was published is never changed.
-const STEPS: [(&str, &str); 2] = [
+const STEPS: [(&str, &str); 3] = [
     ("audit", include_str!("migrations/0001_audit.sql")),
     ("virtual_key", include_str!("migrations/0002_virtual_key.sql")),
+    ("tool_pin", include_str!("migrations/0003_tool_pin.sql")),
 ];
 
 /// The newest schema this program knows.
-pub(super) const KNOWN: i64 = 2;
-const _: () = assert!(STEPS.len() == 2, "a step more is a version more");
+pub(super) const KNOWN: i64 = 3;
+const _: () = assert!(STEPS.len() == 3, "a step more is a version more");
 
 /// Brings the tables up to date; tells the schema's version then. Several processes may do so at
 /// once.
