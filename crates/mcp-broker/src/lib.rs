@@ -102,6 +102,7 @@ mod front;
 mod launch;
 mod lines;
 mod names;
+pub mod pin;
 mod protocol;
 mod serve;
 mod server;
