@@ -127,6 +127,10 @@ pub struct Exchange {
     pub client: Option<Arc<dyn Client>>,
     /// The round that this request continues.
     pub resume: Option<Resume>,
+    /// `inputResponses` of a request that continues nothing (2026-07-28), as the client wrote it:
+    /// answers to questions not asked yet. They prove nothing; the request is judged like any
+    /// other, and a server of that era may make use of them.
+    pub offered: Option<Box<RawValue>>,
     /// The `task` parameter, where the client wants a task (2025-11-25), as it wrote it.
     pub task: Option<Box<RawValue>>,
 }
@@ -136,6 +140,7 @@ impl fmt::Debug for Exchange {
         f.debug_struct("Exchange")
             .field("client", &self.client.as_ref().map(|client| client.id()))
             .field("resumed", &self.resume.is_some())
+            .field("offered", &self.offered.is_some())
             .field("task", &self.task.is_some())
             .finish()
     }

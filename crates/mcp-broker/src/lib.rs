@@ -104,6 +104,7 @@ mod lines;
 mod names;
 pub mod pin;
 mod protocol;
+mod seal;
 mod serve;
 mod server;
 mod shelf;
@@ -111,11 +112,12 @@ mod upstream;
 
 pub use broker::Broker;
 pub use builder::{BuildError, Builder};
-pub use front::{Front, FrontBody};
+pub use front::{Ended, EndedHere, Front, FrontBody, Limits, SessionKey};
 #[cfg(feature = "stdio")]
 pub use launch::Direct;
 pub use launch::{Command, LaunchError, Launched, Launcher, Process};
 pub use names::is_server_name;
 pub use protocol::ServerInfo;
+pub use seal::{SealKey, SealKeys};
 pub use serve::{Serve, serve_stdio};
 pub use server::{Era, Server, ServerKind, ServerStatus, State};

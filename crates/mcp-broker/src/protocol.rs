@@ -26,7 +26,12 @@ pub(crate) mod code {
     pub(crate) const INVALID_PARAMS: i64 = -32602;
     pub(crate) const INTERNAL: i64 = -32603;
     pub(crate) const HEADER_MISMATCH: i64 = -32020;
+    pub(crate) const MISSING_CAPABILITY: i64 = -32021;
     pub(crate) const VERSION_NOT_SERVED: i64 = -32022;
+    /// Until 2025-11-25: there is no such resource.
+    pub(crate) const NO_RESOURCE: i64 = -32002;
+    /// In 2025-11-25: the user has to go to a URL first.
+    pub(crate) const URL_ELICITATION: i64 = -32042;
 }
 
 /// Reserved keys of `_meta`.
@@ -34,7 +39,7 @@ pub(crate) const META_PREFIX: &str = "io.modelcontextprotocol/";
 pub(crate) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 pub(crate) const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
-const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
+pub(crate) const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
 /// Who a server says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,7 +56,7 @@ impl ServerInfo {
         Self { name: name.into(), version: version.into() }
     }
 
-    fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|_| "{}".into())
     }
 }

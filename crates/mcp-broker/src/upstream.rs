@@ -4,7 +4,6 @@
 mod address;
 pub(crate) mod child;
 mod handshake;
-#[cfg(feature = "http")]
 pub(crate) mod mirror;
 #[cfg(feature = "http")]
 pub(crate) mod origin;

@@ -5,44 +5,72 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::header::ACCEPT;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::value::RawValue;
 
 use super::body::{FrontBody, whole};
-use super::rpc::Params;
-use crate::Era;
+use super::params::Params;
+use super::revision::Revision;
 use crate::envelope;
-use crate::protocol::{DATED, META_CAPABILITIES, META_VERSION, MODERN, code};
-
-/// What kind of client asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Client {
-    Modern,
-    Legacy,
-}
-
-impl Client {
-    pub(super) fn era(self) -> Era {
-        match self {
-            Self::Modern => Era::Modern,
-            Self::Legacy => Era::Legacy,
-        }
-    }
-}
+use crate::protocol::{META_CAPABILITIES, META_VERSION, MODERN, code};
 
 /// A request that is not answered, and why.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Refusal {
     status: StatusCode,
     code: i64,
     message: Cow<'static, str>,
     data: Option<String>,
+    cancelled: bool,
 }
 
 impl Refusal {
     /// A request that breaks the rules: HTTP 400.
     pub(super) fn bad(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), data: None }
+        let (status, message) = (StatusCode::BAD_REQUEST, message.into());
+        Self { status, code, message, data: None, cancelled: false }
+    }
+
+    /// A refusal that is an ordinary answer to HTTP.
+    pub(super) fn answered(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::bad(code, message).with_status(StatusCode::OK)
+    }
+
+    /// The method is not there: HTTP 404 since 2026-07-28.
+    pub(super) fn no_method(revision: Revision) -> Self {
+        let refusal = Self::answered(code::METHOD_NOT_FOUND, "method not found");
+        if revision.is_modern() { refusal.with_status(StatusCode::NOT_FOUND) } else { refusal }
+    }
+
+    /// A capability that the client would have to declare, a written `ClientCapabilities`.
+    pub(super) fn capability(needed: &str) -> Self {
+        let data = format!(r#"{{"requiredCapabilities":{needed}}}"#);
+        Self::bad(code::MISSING_CAPABILITY, "a client capability is missing").with_data(data)
+    }
+
+    /// The session is over, or never was: HTTP 404.
+    pub(super) fn no_session() -> Self {
+        Self::bad(code::INVALID_REQUEST, "unknown session").with_status(StatusCode::NOT_FOUND)
+    }
+
+    /// The client took its request back; it wants no answer.
+    pub(super) fn cancelled() -> Self {
+        Self { cancelled: true, ..Self::answered(code::INTERNAL, "cancelled") }
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Adds written JSON.
+    pub(super) fn with_data(mut self, data: String) -> Self {
+        self.data = Some(data);
+        self
     }
 
     /// A request that is well formed and asks for what is not there.
@@ -58,7 +86,7 @@ impl Refusal {
         Self { data: Some(data), ..refusal }
     }
 
-    fn header(message: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn header(message: impl Into<Cow<'static, str>>) -> Self {
         Self::bad(code::HEADER_MISMATCH, message)
     }
 
@@ -72,7 +100,7 @@ impl Refusal {
 }
 
 /// A header's value, without the space around it. Given twice it is as good as malformed.
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {
@@ -90,34 +118,35 @@ fn is_modern(version: &str) -> bool {
     is_date && version >= MODERN
 }
 
-/// The version that the header names, for messages whose body says nothing of versions.
-pub(super) fn named(headers: &HeaderMap) -> Result<Option<&'static str>, Refusal> {
+/// The revision that the header names, for messages whose body says nothing of versions.
+pub(super) fn named(headers: &HeaderMap) -> Result<Option<Revision>, Refusal> {
     match header(headers, "mcp-protocol-version")? {
         None => Ok(None),
-        Some(MODERN) => Ok(Some(MODERN)),
+        Some(MODERN) => Ok(Some(Revision::Modern)),
         Some(version) if is_modern(version) => Err(Refusal::version(version)),
-        Some(version) => match DATED.into_iter().find(|known| *known == version) {
+        Some(version) => match Revision::dated(version) {
             Some(known) => Ok(Some(known)),
             None => Err(Refusal::bad(code::INVALID_REQUEST, "unknown protocol version")),
         },
     }
 }
 
-/// Sorts a request, and checks what its era demands before its method is looked at.
+/// Sorts a request, and checks what its era demands before its method is looked at. Gives the
+/// revision; of a session's request that of the session counts.
 pub(super) fn classify(
     headers: &HeaderMap,
     method: &str,
     params: &Params<'_>,
-) -> Result<Client, Refusal> {
+) -> Result<Revision, Refusal> {
     let said = header(headers, "mcp-protocol-version")?;
     if params.version().is_some() || said.is_some_and(is_modern) {
-        return modern(headers, said, method, params).map(|()| Client::Modern);
+        return modern(headers, said, method, params).map(|()| Revision::Modern);
     }
-    if method != "initialize" {
+    if method == "initialize" {
         // A handshake carries its version in the body; for all else the header counts.
-        named(headers)?;
+        return Ok(Revision::UNSAID);
     }
-    Ok(Client::Legacy)
+    Ok(named(headers)?.unwrap_or(Revision::UNSAID))
 }
 
 fn modern(
@@ -136,7 +165,7 @@ fn modern(
     if version != MODERN {
         return Err(Refusal::version(version));
     }
-    if !params.has_capabilities() {
+    if params.declared().is_none() {
         return Err(missing(META_CAPABILITIES));
     }
     match header(headers, "mcp-method")? {
@@ -144,11 +173,9 @@ fn modern(
         Some(_) => return Err(Refusal::header("Mcp-Method differs from the body")),
         None => return Err(Refusal::header("Mcp-Method is missing")),
     }
-    if method != "tools/call" {
-        return Ok(());
-    }
-    let said = header(headers, "mcp-name")?.map(decoded).transpose()?;
-    match (said, params.name()) {
+    let Some(subject) = params.subject(method) else { return Ok(()) };
+    let said = header(headers, "mcp-name")?.map(|said| decoded("Mcp-Name", said)).transpose()?;
+    match (said, subject) {
         (Some(said), Some(name)) if said == name => Ok(()),
         (Some(_), _) => Err(Refusal::header("Mcp-Name differs from the body")),
         (None, _) => Err(Refusal::header("Mcp-Name is missing")),
@@ -156,9 +183,36 @@ fn modern(
 }
 
 /// A mirrored value: as it is, or in Base64 where a header cannot hold it.
-fn decoded(value: &str) -> Result<Cow<'_, str>, Refusal> {
+pub(super) fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, Refusal> {
     let coded = value.strip_prefix("=?base64?").and_then(|value| value.strip_suffix("?="));
     let Some(coded) = coded else { return Ok(Cow::Borrowed(value)) };
     let bytes = STANDARD.decode(coded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    bytes.map(Cow::Owned).ok_or_else(|| Refusal::header("Mcp-Name: malformed Base64"))
+    bytes.map(Cow::Owned).ok_or_else(|| Refusal::header(format!("{name}: malformed Base64")))
+}
+
+/// What kinds of answer a client takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accept {
+    pub(super) json: bool,
+    pub(super) stream: bool,
+}
+
+impl Accept {
+    /// Clients have to name both kinds. One that names none takes JSON, one that names one of
+    /// them gets that; `None`: it takes neither.
+    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
+        if !headers.contains_key(ACCEPT) {
+            return Some(Self { json: true, stream: false });
+        }
+        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let (mut json, mut stream) = (false, false);
+        for kind in values.flat_map(|value| value.split(',')) {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            json |= ["application/json", "application/*", "*/*"]
+                .iter()
+                .any(|known| kind.eq_ignore_ascii_case(known));
+            stream |= kind.eq_ignore_ascii_case("text/event-stream");
+        }
+        (json || stream).then_some(Self { json, stream })
+    }
 }
