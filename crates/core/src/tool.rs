@@ -108,12 +108,14 @@ pub struct ToolCall {
     pub meta: Option<Box<RawValue>>,
     /// Who can be asked while it runs, and what it continues.
     pub exchange: Exchange,
+    /// Where the client looks from: the names and URIs in the result are those of this scope.
+    pub scope: Scope,
 }
 
 impl ToolCall {
-    /// A call of this tool with these arguments and nothing else.
+    /// A call of this tool with these arguments, from the whole catalogue, and nothing else.
     pub fn new(tool: ToolName, arguments: Box<RawValue>) -> Self {
-        Self { tool, arguments, meta: None, exchange: Exchange::default() }
+        Self { tool, arguments, meta: None, exchange: Exchange::default(), scope: Scope::All }
     }
 }
 
