@@ -105,10 +105,12 @@ mod names;
 pub mod pin;
 mod protocol;
 mod seal;
+mod rewrite;
 mod serve;
 mod server;
 mod shelf;
 mod upstream;
+mod uris;
 
 pub use broker::Broker;
 pub use builder::{BuildError, Builder};
