@@ -1,20 +1,24 @@
 //! Putting a broker together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use doorward_core::{Clock, Credentials, Pattern, SystemClock};
+use tokio::sync::broadcast;
 
 use crate::broker::{Broker, Inner, Profile};
 use crate::launch::{Command, Launcher};
-use crate::names::{Index, Table, is_server_name};
+use crate::names::{Register, is_server_name};
 use crate::shelf::Member;
 use crate::upstream::{Link, child::Child};
+use crate::uris::Slugs;
 use crate::{Server, ServerKind};
+
+/// How many changes of lists are kept for a listener that is slow to hear of them.
+const NEWS: usize = 256;
 
 /// Puts a [`Broker`] together. Nothing is started or connected before [`Broker::start`] or the
 /// first question.
@@ -110,7 +114,9 @@ impl Builder {
     }
 
     /// Adds a profile: a part of the catalogue under a name of its own (`/mcp/{profile}`). An
-    /// empty list means no limit: all servers, all their tools. Patterns are over federated names.
+    /// empty list means no limit: all servers, all they have. Patterns are over federated names
+    /// of tools and prompts; resources are there where one takes `server__resources.read`, all
+    /// prompts of a server where one takes `server__prompts.get`.
     #[must_use]
     pub fn profile(
         mut self,
@@ -172,21 +178,25 @@ impl Builder {
                 return Err(BuildError::Twice(server.name.clone()));
             }
         }
-        let profiles = profiles(&self.profiles, &by_name)?;
+        let order = order(&self.servers);
+        let profiles = profiles(&self.profiles, &by_name, &order)?;
         let mut members = Vec::with_capacity(self.servers.len());
         for server in &self.servers {
             let changes = Arc::new(AtomicU64::new(0));
             let link = self.link(server, changes.clone())?;
             members.push(Arc::new(Member::new(server.clone(), link, changes)));
         }
-        let tables: Vec<_> = members.iter().map(|member| Table::new(member.name.clone())).collect();
-        let index = Index::of(tables.iter().zip(&self.servers).map(|(t, s)| (t, !s.prefix)));
+        let names =
+            || Register::new(self.servers.iter().map(|s| (s.name.as_str().into(), !s.prefix)));
         Ok(Broker::new(Inner {
+            order,
+            slugs: Slugs::of(self.servers.iter().map(|server| server.name.as_str())),
+            tool_names: names(),
+            prompt_names: names(),
             members,
             by_name,
             profiles,
-            index: ArcSwap::from_pointee(index),
-            tables: Mutex::new(tables),
+            news: broadcast::Sender::new(NEWS),
             credentials: self.credentials,
             clock: self.clock,
             list_wait: self.list_wait,
@@ -226,6 +236,7 @@ fn check(server: &Server) -> Result<(), BuildError> {
     }
     let zero = [
         (server.timeout.is_zero(), "timeout"),
+        (server.hard_timeout.is_zero(), "hard_timeout"),
         (server.connect_timeout.is_zero(), "connect_timeout"),
         (server.concurrency == 0, "concurrency"),
         (server.max_result == 0, "max_result"),
@@ -236,12 +247,20 @@ fn check(server: &Server) -> Result<(), BuildError> {
     }
 }
 
+/// The servers by the order of their names in a list: that of `name__`, as tools begin with it.
+fn order(servers: &[Server]) -> Vec<usize> {
+    let mut order: Vec<_> = (0..servers.len()).collect();
+    order.sort_by_key(|&at| [servers[at].name.as_str(), "__"].concat());
+    order
+}
+
 fn profiles(
     given: &BTreeMap<String, (Vec<String>, Vec<Pattern>)>,
     by_name: &HashMap<Arc<str>, usize>,
+    order: &[usize],
 ) -> Result<HashMap<Arc<str>, Profile>, BuildError> {
     let mut profiles = HashMap::new();
-    for (name, (servers, tools)) in given {
+    for (name, (servers, patterns)) in given {
         if by_name.contains_key(name.as_str()) {
             return Err(BuildError::Twice(name.clone()));
         }
@@ -251,13 +270,10 @@ fn profiles(
                 server: server.clone(),
             })
         };
-        let mut servers = servers.iter().map(known).collect::<Result<Vec<_>, _>>()?;
-        if servers.is_empty() {
-            servers = (0..by_name.len()).collect();
-        }
-        servers.sort_unstable();
-        servers.dedup();
-        profiles.insert(name.as_str().into(), Profile { servers, tools: tools.clone() });
+        let named = servers.iter().map(known).collect::<Result<HashSet<_>, _>>()?;
+        let has = |at: &usize| named.is_empty() || named.contains(at);
+        let servers = order.iter().copied().filter(has).collect();
+        profiles.insert(name.as_str().into(), Profile { servers, patterns: patterns.clone() });
     }
     Ok(profiles)
 }

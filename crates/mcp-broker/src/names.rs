@@ -1,8 +1,10 @@
 //! Federated names: `server__tool`, fit for every model API, and back.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::{ArcSwap, Guard};
 use doorward_core::ToolName;
 
 /// The longest name that model APIs take.
@@ -189,6 +191,53 @@ impl Index {
             let (_, tool) = declared.strip_prefix("mcp__")?.split_once("__")?;
             known(tool)
         })
+    }
+}
+
+/// The names of one kind of things, of all servers: learned as servers list them, looked up
+/// without a lock.
+pub(crate) struct Register {
+    tables: Mutex<Vec<Table>>,
+    /// Of each server, whether its own names are shown somewhere.
+    bare: Vec<bool>,
+    index: ArcSwap<Index>,
+}
+
+impl fmt::Debug for Register {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Register").finish_non_exhaustive()
+    }
+}
+
+impl Register {
+    /// For these servers, each with whether its own names are shown somewhere.
+    pub(crate) fn new(servers: impl Iterator<Item = (Arc<str>, bool)>) -> Self {
+        let (tables, bare): (Vec<_>, Vec<_>) =
+            servers.map(|(server, bare)| (Table::new(server), bare)).unzip();
+        let index = Index::of(tables.iter().zip(bare.iter().copied()));
+        Self { tables: Mutex::new(tables), bare, index: ArcSwap::from_pointee(index) }
+    }
+
+    /// All names known so far.
+    pub(crate) fn index(&self) -> Guard<Arc<Index>> {
+        self.index.load()
+    }
+
+    /// The federated names of a server's things, in their order; `None` for one that cannot be
+    /// named.
+    pub(crate) fn learn<'a>(
+        &self,
+        server: usize,
+        own: impl Iterator<Item = &'a str> + Clone,
+    ) -> Vec<Option<ToolName>> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(table) = tables.get_mut(server) else { return Vec::new() };
+        let is_new = table.learn(own.clone());
+        let names = own.map(|own| table.federated(own).cloned()).collect();
+        if is_new {
+            self.index.store(Arc::new(Index::of(tables.iter().zip(self.bare.iter().copied()))));
+        }
+        names
     }
 }
 

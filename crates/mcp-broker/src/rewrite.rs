@@ -263,9 +263,15 @@ mod tests {
                 Of::Resource,
                 r#"{"contents":[{"uri":"«a:b»","text":"{\"uri\":\"c:d\"}"},{"blob":"AA==","uri":"«a:c»"}],"uri":"a:b"}"#,
             ),
-            (Of::Named, r#"{"uri":"«a:b»","name":"n","icons":[{"src":"https://x/y","uri":"z:z"}]}"#),
+            (
+                Of::Named,
+                r#"{"uri":"«a:b»","name":"n","icons":[{"src":"https://x/y","uri":"z:z"}]}"#,
+            ),
             (Of::Template, r#"{"uriTemplate":"«a:{b}»","name":"n","uri":"kept:as-is"}"#),
-            (Of::Definition, r#"{"name":"t","inputSchema":{"properties":{"uri":{"type":"string"}}}}"#),
+            (
+                Of::Definition,
+                r#"{"name":"t","inputSchema":{"properties":{"uri":{"type":"string"}}}}"#,
+            ),
             (Of::Call, r#"{"content":[{"type":"resource_link","uri":7},3,null],"contents":[]}"#),
             (Of::Call, r#"{"content":"uri"}"#),
         ] {
@@ -306,7 +312,9 @@ mod tests {
     fn what_holds_none_is_not_read() {
         let lettering = Lettering::new("s".into());
         for text in [r#"{"content":[{"type":"text","text":"hello"}]}"#, "{}", "[", "null"] {
-            assert!(matches!(lettering.inscribed(text, Of::Call), Cow::Borrowed(same) if same == text));
+            assert!(
+                matches!(lettering.inscribed(text, Of::Call), Cow::Borrowed(same) if same == text)
+            );
         }
     }
 
@@ -316,7 +324,8 @@ mod tests {
         let read = params(r#"{"uri":"s+a:b", "x": 1.0}"#);
         assert_eq!(named(read.get(), "uri").unwrap(), "s+a:b");
         assert_eq!(exchange(&read, "uri", "a:b").unwrap().get(), r#"{"uri":"a:b", "x": 1.0}"#);
-        let complete = params(r#"{"ref":{"type":"ref/prompt","name":"s__p"},"argument":{"name":"n"}}"#);
+        let complete =
+            params(r#"{"ref":{"type":"ref/prompt","name":"s__p"},"argument":{"name":"n"}}"#);
         assert_eq!(
             exchange_in(&complete, "ref", "name", "p").unwrap().get(),
             r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"n"}}"#

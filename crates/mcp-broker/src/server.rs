@@ -33,13 +33,17 @@ pub struct Server {
     pub prefix: bool,
     /// Whether a list without this server's tools is an error instead of a list with a gap.
     pub required: bool,
-    /// The longest a call may take.
+    /// The longest a call may take without a sign of the server: progress starts the time anew,
+    /// and while the client is asked something it stands still.
     pub timeout: Duration,
+    /// The longest a call may take, whatever comes of it meanwhile.
+    pub hard_timeout: Duration,
     /// The longest that starting it and shaking hands may take.
     pub connect_timeout: Duration,
     /// How long a list of its tools stays fresh. A server may say less (`ttlMs`), never more.
     pub list_ttl: Duration,
-    /// The most calls running on it at once; more wait for their turn.
+    /// The most calls running on it at once. Up to 16 times as many wait for their turn; more
+    /// are refused.
     pub concurrency: usize,
     /// The largest result taken from it, in bytes.
     pub max_result: usize,
@@ -55,8 +59,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of this kind with the defaults: prefixed, not required, 60 s a call, 30 s to
-    /// connect, lists fresh for 5 minutes, 32 calls at once, results up to 8 MiB,
+    /// A server of this kind with the defaults: prefixed, not required, 60 s of silence a call and
+    /// 15 minutes in all, 30 s to connect, lists fresh for 5 minutes, 32 calls at once, results up to 8 MiB,
     /// connections not shared, ended after 10 idle minutes, at most 64.
     pub fn new(name: impl Into<String>, kind: ServerKind) -> Self {
         Self {
@@ -65,6 +69,7 @@ impl Server {
             prefix: true,
             required: false,
             timeout: Duration::from_mins(1),
+            hard_timeout: Duration::from_mins(15),
             connect_timeout: Duration::from_secs(30),
             list_ttl: Duration::from_mins(5),
             concurrency: 32,
@@ -161,6 +166,10 @@ pub struct ServerStatus {
     pub era: Option<Era>,
     /// How many tools it had when it was last listed.
     pub tools: usize,
+    /// How many prompts.
+    pub prompts: usize,
+    /// How many resources.
+    pub resources: usize,
     /// How often it had to be started or connected again.
     pub restarts: u64,
     /// Calls running on it now.

@@ -1,104 +1,106 @@
-//! One server within the broker: its link, its room for calls, and its tools as each credential
-//! sees them.
+//! One server within the broker: its link, its room for calls, and what it lists as each
+//! credential sees it.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use doorward_core::{CallError, Credential, ToolSpec};
+use doorward_core::{CallError, Credential, Item, ItemKind, ToolSpec};
 use tokio::sync::Semaphore;
 
 use crate::Server;
-use crate::upstream::Link;
+use crate::rewrite::Lettering;
 #[cfg(feature = "http")]
-use crate::upstream::{mirror::Mirror, pages::Definition};
+use crate::upstream::mirror::Mirror;
+use crate::upstream::pages::Kind;
+use crate::upstream::{Hello, Link};
 
 /// For how long a failure to list is not tried again.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// The most credentials whose lists are kept per server.
-const MOST_SHELVES: usize = 1024;
+const MOST_HOLDERS: usize = 1024;
 
 /// One server within the broker.
 pub(crate) struct Member {
     pub(crate) name: Arc<str>,
     pub(crate) server: Server,
     pub(crate) link: Box<dyn Link>,
+    pub(crate) lettering: Lettering,
     pub(crate) room: Semaphore,
-    /// Goes up when the server's tools changed.
-    pub(crate) changes: Arc<AtomicU64>,
-    shelves: Mutex<HashMap<Holder, Arc<Shelf>>>,
-    /// Of tools that want arguments in headers: which.
-    #[cfg(feature = "http")]
-    mirrors: Mutex<HashMap<String, Arc<[Mirror]>>>,
+    /// Calls that wait for room.
+    pub(crate) waiting: AtomicUsize,
+    /// Goes up when the link hears that the server's tools changed.
+    changes: Arc<AtomicU64>,
+    /// Go up when others hear that tools, prompts or resources changed.
+    heard: [AtomicU64; 3],
+    holders: Mutex<HashMap<Holder, Arc<Shelves>>>,
+    /// What the server says is the same for everybody.
+    pub(crate) public: Arc<Shelves>,
 }
 
 impl Member {
     pub(crate) fn new(server: Server, link: Box<dyn Link>, changes: Arc<AtomicU64>) -> Self {
-        let name = server.name.as_str().into();
+        let name: Arc<str> = server.name.as_str().into();
         let room = Semaphore::new(server.concurrency.min(Semaphore::MAX_PERMITS));
         Self {
+            lettering: Lettering::new(name.clone()),
             name,
             server,
             link,
             room,
+            waiting: AtomicUsize::new(0),
             changes,
-            shelves: Mutex::default(),
-            #[cfg(feature = "http")]
-            mirrors: Mutex::default(),
+            heard: Default::default(),
+            holders: Mutex::default(),
+            public: Arc::default(),
         }
     }
 
-    /// Takes the tools of a list that can be called, and remembers what their calls need beside.
-    #[cfg(feature = "http")]
-    pub(crate) fn accept(&self, tools: &mut Vec<Definition>) {
-        if !matches!(self.server.kind, crate::ServerKind::Http { .. }) {
-            return;
-        }
-        let mut mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
-        tools.retain(|tool| match Mirror::all(&tool.json) {
-            Ok(wanted) if wanted.is_empty() => {
-                mirrors.remove(&tool.own);
-                true
-            }
-            Ok(wanted) => {
-                mirrors.insert(tool.own.clone(), wanted.into());
-                true
-            }
-            Err(_) => {
-                tracing::warn!(server = %self.name, tool = tool.own, "tool with a wrong `x-mcp-header` is left out");
-                false
-            }
-        });
-    }
-
-    /// Which arguments of a tool go into headers too.
-    #[cfg(feature = "http")]
-    pub(crate) fn mirrors(&self, own: &str) -> Arc<[Mirror]> {
-        let mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
-        mirrors.get(own).cloned().unwrap_or_default()
-    }
-
-    /// The shelf of whoever shows this credential.
-    pub(crate) fn shelf(&self, credential: Option<&Credential>) -> Arc<Shelf> {
-        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The shelves of whoever shows this credential.
+    pub(crate) fn shelves(&self, credential: Option<&Credential>) -> Arc<Shelves> {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = Holder(credential.cloned());
-        if shelves.len() >= MOST_SHELVES && !shelves.contains_key(&holder) {
-            // A cache: what is thrown out is read again.
-            shelves.clear();
+        if let Some(shelves) = holders.get(&holder) {
+            return shelves.clone();
         }
-        shelves.entry(holder).or_default().clone()
+        if holders.len() >= MOST_HOLDERS {
+            // A cache: what is thrown out is read again.
+            holders.clear();
+        }
+        holders.entry(holder).or_default().clone()
     }
 
-    /// How many tools the server has, at most, in anyone's eyes.
-    pub(crate) fn count(&self) -> usize {
-        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        shelves.values().filter_map(|shelf| shelf.count()).max().unwrap_or(0)
+    /// How many things of a kind the server has, at most, in anyone's eyes.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.everyone(|shelves| shelves.count(kind)).into_iter().max().unwrap_or(0)
     }
 
-    pub(crate) fn change(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// What there is on everyone's shelves.
+    pub(crate) fn everyone<T>(&self, look: impl Fn(&Shelves) -> T) -> Vec<T> {
+        let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.values().chain([&self.public]).map(|shelves| look(shelves)).collect()
+    }
+
+    /// A number that goes up when the server's things of this kind changed.
+    pub(crate) fn change(&self, kind: Kind) -> u64 {
+        let heard = self.heard[place(kind)].load(Ordering::Relaxed);
+        self.changes.load(Ordering::Relaxed).wrapping_add(heard)
+    }
+
+    /// Somebody heard that the server's things of this kind changed.
+    pub(crate) fn changed(&self, kind: Kind) {
+        self.heard[place(kind)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+const fn place(kind: Kind) -> usize {
+    match kind {
+        Kind::Tools => 0,
+        Kind::Items(ItemKind::Prompts) => 1,
+        // One notification tells of both.
+        Kind::Items(ItemKind::Resources | ItemKind::Templates) => 2,
     }
 }
 
@@ -133,50 +135,166 @@ impl Hash for Holder {
     }
 }
 
-/// A server's tools as one credential sees them.
+/// What one credential sees of a server.
 #[derive(Default)]
-pub(crate) struct Shelf {
-    /// Held while the list is read, so that it is read once for all who wait.
-    pub(crate) gate: tokio::sync::Mutex<()>,
-    listing: Mutex<Option<Listing>>,
+pub(crate) struct Shelves {
+    pub(crate) hello: Shelf<Hello>,
+    pub(crate) tools: Shelf<ToolStock>,
+    items: [Shelf<ItemStock>; 3],
+}
+
+impl Shelves {
+    pub(crate) fn items(&self, kind: ItemKind) -> &Shelf<ItemStock> {
+        match kind {
+            ItemKind::Prompts => &self.items[0],
+            ItemKind::Resources => &self.items[1],
+            ItemKind::Templates => &self.items[2],
+        }
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Tools => self.tools.last().map_or(0, |stock| stock.tools.len()),
+            Kind::Items(kind) => self.items(kind).last().map_or(0, |stock| stock.items.len()),
+        }
+    }
+}
+
+/// A server's tools, by their federated names.
+#[derive(Default)]
+pub(crate) struct ToolStock {
+    pub(crate) tools: Vec<Shelved>,
+    by_own: HashMap<Arc<str>, usize>,
+}
+
+impl ToolStock {
+    /// Of these tools, put in order.
+    pub(crate) fn new(mut tools: Vec<Shelved>) -> Self {
+        tools.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        let by_own = tools.iter().enumerate().map(|(at, tool)| (tool.own.clone(), at)).collect();
+        Self { tools, by_own }
+    }
+
+    /// The tool of this own name.
+    pub(crate) fn tool(&self, own: &str) -> Option<&Shelved> {
+        self.tools.get(*self.by_own.get(own)?)
+    }
 }
 
 /// One tool of a list.
 #[derive(Clone)]
 pub(crate) struct Shelved {
+    /// Its own name.
+    pub(crate) own: Arc<str>,
     /// Under its federated name.
     pub(crate) spec: Arc<ToolSpec>,
     /// Under its own name, where the server has a transparent route.
     pub(crate) bare: Option<Arc<ToolSpec>>,
+    /// Which arguments go into headers too.
+    #[cfg(feature = "http")]
+    pub(crate) mirrors: Arc<[Mirror]>,
 }
 
-/// What reading a list brought: the tools, or why not.
-pub(crate) type Stock = Result<Arc<[Shelved]>, Arc<CallError>>;
+/// A server's prompts, resources or templates, by their keys.
+#[derive(Default)]
+pub(crate) struct ItemStock {
+    pub(crate) items: Vec<ShelvedItem>,
+}
 
-struct Listing {
-    stock: Stock,
+/// One thing of a list.
+#[derive(Clone)]
+pub(crate) struct ShelvedItem {
+    /// Under its federated name or URI.
+    pub(crate) item: Arc<Item>,
+    /// Under its own, where the server has a transparent route.
+    pub(crate) bare: Option<Arc<Item>>,
+}
+
+/// What reading brought, or why not.
+pub(crate) type Stock<T> = Result<Arc<T>, Arc<CallError>>;
+
+/// What was read once, for all who have the same eyes.
+pub(crate) struct Shelf<T> {
+    /// Held while it is read, so that it is read once for all who wait.
+    pub(crate) gate: tokio::sync::Mutex<()>,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    listing: Option<Listing<T>>,
+    /// What was read last, whatever came after.
+    last: Option<Arc<T>>,
+    /// Since when it is being read.
+    reading: Option<Instant>,
+}
+
+struct Listing<T> {
+    stock: Stock<T>,
     at: Instant,
     ttl: Duration,
     change: u64,
 }
 
-impl Shelf {
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        let state = State { listing: None, last: None, reading: None };
+        Self { gate: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+    }
+}
+
+/// How old what is on a shelf is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// Nothing was ever read.
+    Unread,
+    /// The server changed since.
+    Outdated,
+    /// Read so long ago.
+    Since(Duration),
+}
+
+impl<T> Shelf<T> {
+    fn with<R>(&self, act: impl FnOnce(&mut State<T>) -> R) -> R {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What is on the shelf, while it is fresh.
-    pub(crate) fn fresh(&self, now: Instant, change: u64) -> Option<Stock> {
-        let listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        let listing = listing.as_ref()?;
-        let ttl = if listing.stock.is_ok() { listing.ttl } else { FAILURE_TTL };
-        let fresh = listing.change == change && now.saturating_duration_since(listing.at) < ttl;
-        fresh.then(|| listing.stock.clone())
+    pub(crate) fn fresh(&self, now: Instant, change: u64) -> Option<Stock<T>> {
+        self.with(|state| {
+            let listing = state.listing.as_ref()?;
+            let ttl = if listing.stock.is_ok() { listing.ttl } else { FAILURE_TTL };
+            let young = now.saturating_duration_since(listing.at) < ttl;
+            (young && listing.change == change).then(|| listing.stock.clone())
+        })
     }
 
-    pub(crate) fn put(&self, stock: Stock, at: Instant, ttl: Duration, change: u64) {
-        let listing = Listing { stock, at, ttl, change };
-        *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing);
+    /// What was read last, however old.
+    pub(crate) fn last(&self) -> Option<Arc<T>> {
+        self.with(|state| state.last.clone())
     }
 
-    fn count(&self) -> Option<usize> {
-        let listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(listing.as_ref()?.stock.as_ref().ok()?.len())
+    /// How old the last reading is, failures included.
+    pub(crate) fn age(&self, now: Instant, change: u64) -> Age {
+        self.with(|state| match &state.listing {
+            _ if state.last.is_none() => Age::Unread,
+            None => Age::Unread,
+            Some(listing) if listing.change != change => Age::Outdated,
+            Some(listing) => Age::Since(now.saturating_duration_since(listing.at)),
+        })
+    }
+
+    /// Somebody begins to read; since when somebody does.
+    pub(crate) fn begin(&self, now: Instant) -> Instant {
+        self.with(|state| *state.reading.get_or_insert(now))
+    }
+
+    pub(crate) fn put(&self, stock: Stock<T>, at: Instant, ttl: Duration, change: u64) {
+        self.with(|state| {
+            state.reading = None;
+            if let Ok(stock) = &stock {
+                state.last = Some(stock.clone());
+            }
+            state.listing = Some(Listing { stock, at, ttl, change });
+        });
     }
 }
