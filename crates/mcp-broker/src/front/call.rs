@@ -241,7 +241,10 @@ impl Origin {
         let Place { front, cx, scope, .. } = &self.place;
         let tools = &front.settings.tools;
         let reply = match tools.resolve(cx, scope, &name).await {
-            Ok(tool) => tools.call(cx, ToolCall { tool, arguments, meta, exchange }).await,
+            Ok(tool) => {
+                let scope = scope.clone();
+                tools.call(cx, ToolCall { tool, arguments, meta, exchange, scope }).await
+            }
             Err(error) => Err(error),
         };
         match reply {
