@@ -217,7 +217,7 @@ impl Exposure {
 }
 
 /// The real path, also of what does not exist yet.
-fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     if let Ok(walked) = walk(path) {
         return walked.real;
     }

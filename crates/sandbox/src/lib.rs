@@ -54,16 +54,25 @@
 //! Linux only.
 
 mod child;
+mod container;
 mod control;
 mod direct;
 mod exposure;
+mod grant;
+mod keeper;
 pub mod launch;
+mod life;
 mod native;
 mod program;
 mod spawn;
 mod spec;
+mod stage;
+mod step;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 pub use child::Child;
+pub use container::{Container, Gate, Pull, Runtime};
 pub use direct::Direct;
 pub use native::{Missing, Native};
 pub use spawn::{Layer, Sandbox, SpawnError};

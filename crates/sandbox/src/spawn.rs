@@ -8,8 +8,9 @@ use crate::{Child, Spec};
 
 /// Starts programs it does not trust.
 pub trait Sandbox: Send + Sync + fmt::Debug {
-    /// Starts the program. Blocks until it runs or is refused, which takes milliseconds; must be
-    /// called within a tokio runtime, which then watches the child.
+    /// Starts the program. Blocks until it runs or is refused, which takes milliseconds (seconds
+    /// for a container or a pod); must be called within a tokio runtime, which then watches the
+    /// child.
     ///
     /// # Errors
     ///
@@ -18,6 +19,17 @@ pub trait Sandbox: Send + Sync + fmt::Debug {
 
     /// What stands between a program and this machine, and whether it holds here.
     fn layers(&self) -> Vec<Layer>;
+
+    /// Removes what earlier callers left behind that died without a chance to, and tells how many
+    /// programs that were. To be called once at the start; blocks. Where programs cannot outlive
+    /// their caller there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be found out.
+    fn sweep(&self) -> Result<usize, SpawnError> {
+        Ok(0)
+    }
 }
 
 /// One mechanism of isolation on this machine.
@@ -66,6 +78,23 @@ pub enum SpawnError {
         /// The [`Layer::name`].
         layer: String,
         /// Why it is missing.
+        reason: String,
+    },
+    /// The spec asks for something that this kind of sandbox cannot give. It is never given in
+    /// part or in another way instead.
+    #[error("{asked} cannot be had: {reason}")]
+    Unsupported {
+        /// What the spec asks for.
+        asked: String,
+        /// Why it cannot be had.
+        reason: String,
+    },
+    /// The image of a container cannot be used.
+    #[error("image `{image}` cannot be used: {reason}")]
+    Image {
+        /// As the configuration names it.
+        image: String,
+        /// Why not.
         reason: String,
     },
     /// The launcher stage itself could not be started.

@@ -120,6 +120,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         [INNER, handover, report] => inner::run(handover, report),
+        [crate::keeper::ROLE, door] => crate::keeper::run(door),
+        #[cfg(feature = "wasm")]
+        [crate::wasm::ROLE, door] => crate::wasm::run(door),
         [door] => outer::run(door),
         _ => ExitCode::FAILURE,
     }
