@@ -6,7 +6,7 @@ use std::env;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use doorward_sandbox::{Missing, Native, Network, Sandbox, Spec, launch};
+use doorward_sandbox::{Container, Missing, Native, Network, Sandbox, Spec, launch};
 use tokio::io::{AsyncWriteExt, copy, stderr, stdin, stdout};
 
 const USAGE: &str = "\
@@ -22,6 +22,8 @@ Usage: doorward-sandbox [OPTIONS] [--] COMMAND [ARGUMENT]...
   --network      give it the host's network
   --weaken       go on where this machine lacks a layer of isolation
   --user U:G     as root: the host's user and group to run as
+  --container I  run it in a container of image I instead
+  --runtime R    the container runtime: docker, podman, nerdctl or a path to one
   --check        tell which layers hold on this machine
 ";
 
@@ -45,6 +47,21 @@ struct Asked {
     sandbox: Native,
     spec: Spec,
     check: bool,
+    image: Option<String>,
+    runtime: Option<String>,
+}
+
+impl Asked {
+    fn sandbox(&self) -> Box<dyn Sandbox> {
+        let Some(image) = &self.image else { return Box::new(self.sandbox.clone()) };
+        let program = self.runtime.as_deref().unwrap_or("docker");
+        let container = match program.rsplit('/').next() {
+            Some("podman") => Container::podman(image),
+            Some("nerdctl") => Container::nerdctl(image),
+            _ => Container::docker(image),
+        };
+        Box::new(container.program(program))
+    }
 }
 
 fn read(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
@@ -63,6 +80,8 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
                 let (name, value) = pair.split_once('=').ok_or("--env needs NAME=VALUE")?;
                 asked.spec.env.insert(name.to_owned(), value.to_owned());
             }
+            "--container" => asked.image = Some(value()?),
+            "--runtime" => asked.runtime = Some(value()?),
             "--user" => {
                 let pair = value()?;
                 let ids = pair
@@ -90,7 +109,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
 fn run() -> Result<ExitCode, String> {
     let asked = read(env::args().skip(1))?;
     if asked.check {
-        return check(&asked.sandbox).map_err(|error| error.to_string());
+        return check(&*asked.sandbox()).map_err(|error| error.to_string());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
@@ -100,17 +119,17 @@ fn run() -> Result<ExitCode, String> {
     code
 }
 
-fn check(sandbox: &Native) -> std::io::Result<ExitCode> {
+fn check(sandbox: &dyn Sandbox) -> std::io::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     for layer in sandbox.layers() {
         let holds = if layer.holds { "holds" } else { "-" };
-        writeln!(out, "{:18} {holds:6} {}", layer.name, layer.detail)?;
+        writeln!(out, "{:24} {holds:6} {}", layer.name, layer.detail)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn relay(asked: &Asked) -> Result<ExitCode, String> {
-    let mut child = asked.sandbox.spawn(&asked.spec).map_err(|error| error.to_string())?;
+    let mut child = asked.sandbox().spawn(&asked.spec).map_err(|error| error.to_string())?;
     if let Some(mut pipe) = child.stdin.take() {
         tokio::spawn(async move {
             // It need not read all of it.

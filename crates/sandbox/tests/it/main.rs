@@ -8,6 +8,7 @@
     reason = "all of this is test code, also what is outside of test functions"
 )]
 
+mod container;
 mod escape;
 mod kernel;
 mod life;
