@@ -132,8 +132,10 @@ impl Container {
     fn limits(&self, spec: &Spec) -> Vec<String> {
         let limits = &spec.limits;
         let scratch = limits.scratch;
+        // Podman would give it the rights and the content that the image's own has.
+        let bare = if self.runtime == Runtime::Podman { ",notmpcopyup" } else { "" };
         let mut words = vec![
-            format!("--tmpfs=/tmp:rw,noexec,nosuid,nodev,size={scratch},mode=1777"),
+            format!("--tmpfs=/tmp:rw,noexec,nosuid,nodev,size={scratch},mode=1777{bare}"),
             format!("--memory={}", limits.memory),
             // Both together: no more with swap than without.
             format!("--memory-swap={}", limits.memory),
