@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use doorward_core::{Clock as _, Digest};
+use doorward_core::Digest;
 use doorward_gateway::config::Root;
 use doorward_gateway::{Surroundings, open_storage};
 use doorward_mcp_broker::pin::{Pin, PinStore as _, inspect_definition};
@@ -40,7 +40,9 @@ fn found(pins: &SqlitePins, which: &Which) -> Result<Vec<Pin>, Failure> {
         Which::One(wanted) => {
             let found: Vec<Pin> = all.into_iter().filter(|pin| name(pin) == *wanted).collect();
             if found.is_empty() {
-                let text = format!("no tool `{wanted}` was ever seen; `doorward tools list` tells which were");
+                let text = format!(
+                    "no tool `{wanted}` was ever seen; `doorward tools list` tells which were"
+                );
                 return Err(Failure::new(text));
             }
             Ok(found)
@@ -60,11 +62,9 @@ pub fn list(root: &Root, paint: Paint, out: &mut dyn Write) -> Result<(), Failur
     }
     for pin in &all {
         let approved = match &pin.approved {
-            Some(approval) => format!(
-                "approved {} by {}",
-                time::shown(approval.at),
-                visible(&approval.by)
-            ),
+            Some(approval) => {
+                format!("approved {} by {}", time::shown(approval.at), visible(&approval.by))
+            }
             None => "never approved".to_owned(),
         };
         let waiting = pin.pending.as_ref().map(|pending| {
@@ -98,7 +98,8 @@ fn show(pin: &Pin, paint: Paint, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "{}  seen {}", visible(&name(pin)), time::shown(pending.since))?;
     write!(out, "{diff}")?;
     for finding in inspect_definition(&pending.definition) {
-        writeln!(out, "{}", paint.bad(&format!("! {finding}")))?;
+        let text = format!("! {}: {}", finding.pointer, finding.rule);
+        writeln!(out, "{}", paint.bad(&visible(&text)))?;
     }
     writeln!(out, "digest {digest}\n")?;
     Ok(())
@@ -126,9 +127,7 @@ pub fn approve(
         let Some(pending) = &pin.pending else { continue };
         let read = digest.unwrap_or_else(|| pending.definition.fingerprint());
         let refused = |error| Failure::of(format!("`{}` was not approved", name(&pin)), error);
-        let approved = pin
-            .approve(&read, Arc::from(by), around.clock.now())
-            .map_err(refused)?;
+        let approved = pin.approve(&read, Arc::from(by), around.clock.now()).map_err(refused)?;
         show(&pin, paint, out)?;
         let kept = wait(pins.put(approved))
             .map_err(|error| Failure::of("the approval was not stored", error))?;
@@ -157,7 +156,9 @@ fn visible(text: &str) -> String {
 }
 
 /// Runs a future of the store to its end, on a runtime of its own: verbs have none.
-fn wait<T>(future: impl Future<Output = Result<T, doorward_mcp_broker::pin::PinError>>) -> Result<T, doorward_mcp_broker::pin::PinError> {
+fn wait<T>(
+    future: impl Future<Output = Result<T, doorward_mcp_broker::pin::PinError>>,
+) -> Result<T, doorward_mcp_broker::pin::PinError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     match runtime {
         Ok(runtime) => runtime.block_on(future),

@@ -90,7 +90,7 @@ pub struct CallError {
     /// How long to wait before it is worth trying again.
     pub retry_after: Option<Duration>,
     /// The upstream's own answer, if it gave one.
-    pub relayed: Option<Relayed>,
+    pub relayed: Option<Box<Relayed>>,
     /// How the call was routed, where every target failed or none was left.
     pub route: Option<Arc<Route>>,
     /// Where the person gives the consent that was missing: a page of this gateway's. An edge

@@ -1,31 +1,27 @@
 //! Puts the shipped parts together as the configuration says.
 
 mod routes;
+mod servers;
 mod tasks;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
-use doorward_core::{Clock, Entropy, Names, PooledEntropy, Secret, SystemClock, Tools};
+use doorward_core::{Clock, Entropy, Names, PooledEntropy, SystemClock, Tools};
 use doorward_guardrails::{Contracts, Stance, ToolEngine};
-use doorward_identity::{Guesses, Pepper, Rules, StaticCredentials, VirtualKeys};
-use doorward_mcp_broker::{Broker, Server, ServerKind, ServerStatus};
+use doorward_identity::{Guesses, Pepper, Rules, VirtualKeys};
+use doorward_mcp_broker::{Broker, ServerStatus};
 use doorward_store::Sqlite;
 use tokio::task::JoinHandle;
 
 use crate::around::{Policy, RecordTools};
-use crate::config::{
-    EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, ServerConfig, Size, Span,
-    UserRole,
-};
-use crate::edge::{Edge, EdgeLimits, EdgeParts};
+use crate::config::{EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, UserRole};
+use crate::edge::{Edge, EdgeLimits, EdgeMcp, EdgeParts};
 use crate::enforced::Enforced;
 use crate::keep::{Keep, KeepError};
-use crate::launcher::SandboxLauncher;
 use crate::metrics::Metrics;
 use crate::own::OwnTools;
 
@@ -122,7 +118,7 @@ impl Gateway {
         let limits = Arc::new(routes::ledger(root, &upstreams, around)?);
         let router = routes::router(root, &upstreams, &credentials, &limits, around)?;
         let router = Arc::new(router);
-        let broker = Arc::new(broker(root, &credentials, &storage, around)?);
+        let broker = Arc::new(servers::broker(root, &credentials, &storage, around)?);
         let names: Arc<dyn Names> = broker.clone();
         let contracts = contracts(root)?;
         let guard_key = storage.keep.guard_key(&*around.entropy)?;
@@ -145,11 +141,11 @@ impl Gateway {
         let tools: Arc<dyn Tools> = Arc::new(OwnTools::new(broker.clone()));
         let upstream_names: Arc<[String]> =
             upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-        let edge = Edge::new(
-            Enforced::new(models, policy.clone()),
-            Enforced::new(tools, policy),
-            edge_parts(root, storage.keys.clone(), metrics.clone(), upstream_names.clone(), around),
-        );
+        let mcp = servers::edge(root, &storage.keep, around)?;
+        let keys = storage.keys.clone();
+        let parts = edge_parts(root, mcp, keys, metrics.clone(), upstream_names.clone(), around);
+        let edge =
+            Edge::new(Enforced::new(models, policy.clone()), Enforced::new(tools, policy), parts);
         let tasks = vec![
             tokio::spawn(tasks::refresh_keys(storage.keys)),
             tokio::spawn(tasks::refresh_models(router, around.entropy.clone())),
@@ -292,75 +288,6 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
         .collect()
 }
 
-fn broker(
-    root: &Root,
-    credentials: &Arc<StaticCredentials>,
-    storage: &Storage,
-    around: &Surroundings,
-) -> Result<Broker, StartError> {
-    let mut hidden = vec![storage.keep.folder().to_owned(), storage.database.clone()];
-    hidden.extend(around.config_file.clone());
-    let launcher = SandboxLauncher::new(root, around.launcher.as_ref(), &hidden);
-    let mut builder = Broker::builder()
-        .launcher(launcher)
-        .credentials(credentials.clone())
-        .clock(around.clock.clone());
-    for server in &root.server {
-        builder = builder.server(mcp_server(server, &around.environment)?);
-    }
-    for profile in &root.profile {
-        builder = builder.profile(&profile.name, profile.servers.clone(), profile.tools.clone());
-    }
-    builder.build().map_err(|error| StartError::new("the MCP servers are wrong", error))
-}
-
-fn mcp_server(server: &ServerConfig, environment: &Environment) -> Result<Server, StartError> {
-    let kind = match (&server.command, &server.url) {
-        (Some(command), _) => ServerKind::Stdio {
-            command: command.clone(),
-            env: server_environment(server, environment)?,
-            cwd: server.cwd.clone(),
-        },
-        (None, url) => ServerKind::Http { url: url.clone().unwrap_or_default() },
-    };
-    let usual = Server::new(server.name.as_str(), kind);
-    let span = |given: Option<Span>, usual| given.map_or(usual, |given| given.0);
-    Ok(Server {
-        prefix: server.prefix,
-        required: server.required,
-        timeout: server.timeout.0,
-        connect_timeout: span(server.connect_timeout, usual.connect_timeout),
-        list_ttl: span(server.list_ttl, usual.list_ttl),
-        concurrency: server.concurrency.unwrap_or(usual.concurrency),
-        max_result: server.max_result.map_or(usual.max_result, Size::as_usize),
-        shared: server.shared,
-        idle_after: span(server.idle_after, usual.idle_after),
-        max_connections: server.max_connections.unwrap_or(usual.max_connections),
-        ..usual
-    })
-}
-
-fn server_environment(
-    server: &ServerConfig,
-    environment: &Environment,
-) -> Result<BTreeMap<String, Secret>, StartError> {
-    let resolve = |(name, value): (&String, &EnvValue)| {
-        let value = secret_value(value, environment).map_err(|error| {
-            StartError::new(format!("variable `{name}` of server `{}`", server.name), error)
-        })?;
-        Ok((name.clone(), value))
-    };
-    server.env.iter().map(resolve).collect()
-}
-
-/// A value that may be plain or a reference.
-fn secret_value(value: &EnvValue, environment: &Environment) -> Result<Secret, SecretRefError> {
-    match value {
-        EnvValue::Plain(text) => Ok(Secret::new(text.as_str())),
-        EnvValue::Secret(reference) => reference.resolve(environment),
-    }
-}
-
 fn contracts(root: &Root) -> Result<Contracts, StartError> {
     Contracts::compile(root.contract.clone())
         .map_err(|error| StartError::new("a contract is wrong", error))
@@ -392,6 +319,7 @@ fn guard(
 
 fn edge_parts(
     root: &Root,
+    mcp: EdgeMcp,
     keys: Arc<VirtualKeys>,
     metrics: Arc<Metrics>,
     upstreams: Arc<[String]>,
@@ -414,5 +342,6 @@ fn edge_parts(
             relay: listen.relay,
             kept: listen.keep_responses.as_usize(),
         },
+        mcp,
     }
 }

@@ -68,6 +68,15 @@ impl Keep {
         self.secret("guard-key", entropy)
     }
 
+    /// Seals the sessions of MCP clients.
+    ///
+    /// # Errors
+    ///
+    /// As [`pepper`](Self::pepper).
+    pub fn session_key(&self, entropy: &dyn Entropy) -> Result<[u8; 32], KeepError> {
+        self.secret("mcp-session-key", entropy)
+    }
+
     /// The seed of the key that signs the audit log's checkpoints.
     ///
     /// # Errors

@@ -8,10 +8,16 @@ use std::sync::Arc;
 
 use doorward_core::BoxFuture;
 use doorward_mcp_broker::{Command, LaunchError, Launched, Launcher, Process};
-use doorward_sandbox::{Child, Direct, Egress, Layer, Missing, Native, Network, Sandbox, Spec};
+use doorward_sandbox::{
+    Child, Container, Direct, Egress, Gate, Layer, Missing, Native, Network, Pull, Runtime,
+    Sandbox, Spec,
+};
 
 use crate::assemble::Surroundings;
-use crate::config::{EgressConfig, NetworkAccess, Root, SandboxMode, ServerConfig};
+use crate::config::{
+    ContainerConfig, EgressConfig, GateConfig, NetworkAccess, PullPolicy, Root, RuntimeKind,
+    SandboxMode, ServerConfig,
+};
 
 /// What one server may touch, and who runs it.
 struct Plan {
@@ -38,21 +44,64 @@ impl SandboxLauncher {
     /// Plans for every server by command. `hidden` is never visible to any of them: the data
     /// folder and the configuration.
     pub(crate) fn new(root: &Root, launcher: Option<&PathBuf>, hidden: &[PathBuf]) -> Self {
-        let strict: Arc<dyn Sandbox> = Arc::new(native(launcher, Missing::Refuse));
-        let weakened: Arc<dyn Sandbox> = Arc::new(native(launcher, Missing::Weaken));
-        let direct: Arc<dyn Sandbox> = Arc::new(Direct);
         let by_command = root.server.iter().filter(|server| server.command.is_some());
         let plan = |server: &ServerConfig| {
-            let sandbox = match server.sandbox {
-                SandboxMode::Native => &strict,
-                SandboxMode::NativeWeakened => &weakened,
-                SandboxMode::None => &direct,
-            };
-            let plan = Plan { sandbox: sandbox.clone(), spec: spec(server, hidden) };
+            let plan = Plan { sandbox: sandbox(server, launcher), spec: spec(server, hidden) };
             (server.name.clone(), plan)
         };
         Self { plans: by_command.map(plan).collect() }
     }
+}
+
+/// What runs a server's command.
+fn sandbox(server: &ServerConfig, launcher: Option<&PathBuf>) -> Arc<dyn Sandbox> {
+    match (server.sandbox, &server.container) {
+        (SandboxMode::None, _) => Arc::new(Direct),
+        (SandboxMode::Container, Some(given)) => Arc::new(container(server, given, launcher)),
+        (SandboxMode::NativeWeakened, _) => Arc::new(native(launcher, Missing::Weaken)),
+        _ => Arc::new(native(launcher, Missing::Refuse)),
+    }
+}
+
+fn container(
+    server: &ServerConfig,
+    given: &ContainerConfig,
+    launcher: Option<&PathBuf>,
+) -> Container {
+    let runtime = match given.runtime {
+        RuntimeKind::Docker => Runtime::Docker,
+        RuntimeKind::Podman => Runtime::Podman,
+        RuntimeKind::Nerdctl => Runtime::Nerdctl,
+    };
+    let pull = match given.pull {
+        PullPolicy::Never => Pull::Never,
+        PullPolicy::Missing => Pull::Missing,
+        PullPolicy::Always => Pull::Always,
+    };
+    let mut container =
+        Container::new(runtime, &given.image).pull(pull).server(server.name.as_str());
+    if let Some(launcher) = launcher {
+        container = container.launcher(launcher.clone());
+    }
+    if let Some(program) = &given.program {
+        container = container.program(program);
+    }
+    if given.require_digest {
+        container = container.require_digest();
+    }
+    if let Some((user, group)) = given.user {
+        container = container.user(user, group);
+    }
+    if let Some(cpus) = given.cpus {
+        // Checked to be neither negative nor huge.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        let thousandths = (cpus * 1000.0).clamp(0.0, f64::from(u32::MAX)) as u32;
+        container = container.cpus(thousandths);
+    }
+    if let Some(GateConfig { network, proxy }) = given.gate.clone() {
+        container = container.gate(Gate { network, proxy });
+    }
+    container
 }
 
 fn spec(server: &ServerConfig, hidden: &[PathBuf]) -> Spec {

@@ -23,7 +23,8 @@ pub use assemble::{
 pub use doorward_mcp_broker::ServerStatus;
 pub use doorward_sandbox::Layer;
 pub use edge::{
-    Drained, Edge, EdgeLimits, EdgeParts, ResponseBody, is_loopback_host, serve, serve_connection,
+    Drained, Edge, EdgeLimits, EdgeMcp, EdgeParts, ResponseBody, is_loopback_host, serve,
+    serve_connection,
 };
 pub use enforced::{Completion, Enforced};
 pub use keep::{Keep, KeepError};

@@ -170,7 +170,8 @@ fn first_error(frame: &Frame, dialect: DialectId, streaming: bool) -> Option<Cal
     let mut error = CallError::new(*code, message.clone());
     if let (false, Some(body)) = (streaming, &frame.raw) {
         let status = if *code == Code::InvalidRequest { 400 } else { 502 };
-        error.relayed = Some(doorward_core::Relayed { dialect, status, body: body.clone() });
+        error.relayed =
+            Some(Box::new(doorward_core::Relayed { dialect, status, body: body.clone() }));
     }
     Some(error)
 }

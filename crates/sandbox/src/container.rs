@@ -328,8 +328,7 @@ impl Sandbox for Container {
         if !self.entrypoint && spec.command.first().is_none_or(String::is_empty) {
             return Err(SpawnError::EmptyCommand);
         }
-        let unstarted =
-            |source| SpawnError::Launcher { path: self.launcher.clone(), source };
+        let unstarted = |source| SpawnError::Launcher { path: self.launcher.clone(), source };
         let fresh = life::fresh().map_err(unstarted)?;
         let run = Run {
             name: format!("doorward-{fresh}"),
@@ -369,8 +368,7 @@ impl Sandbox for Container {
 
 /// Where a folder of the caller's own may stand for a moment.
 fn scratch() -> PathBuf {
-    inherited("XDG_RUNTIME_DIR").filter(|path| path.starts_with('/')).map_or_else(
-        || "/tmp".into(),
-        PathBuf::from,
-    )
+    inherited("XDG_RUNTIME_DIR")
+        .filter(|path| path.starts_with('/'))
+        .map_or_else(|| "/tmp".into(), PathBuf::from)
 }

@@ -145,11 +145,8 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         fs::create_dir(root.join("v2")).unwrap();
         symlink("v2", root.join("now")).unwrap();
-        let spec = Spec {
-            read: vec!["./now".into()],
-            write: vec![root.join("now")],
-            ..Spec::default()
-        };
+        let spec =
+            Spec { read: vec!["./now".into()], write: vec![root.join("now")], ..Spec::default() };
         let given = Grant { source: root.join("v2"), target: root.join("now"), write: true };
         assert_eq!(grants(&spec, &root).unwrap(), [given]);
     }

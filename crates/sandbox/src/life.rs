@@ -32,8 +32,7 @@ pub(crate) fn runs(life: &str) -> bool {
 fn world() -> io::Result<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let namespace = fs::read_link("/proc/self/ns/pid")?;
-    let number: String =
-        namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    let number: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
     Ok(format!("{}.{number}", boot.trim()))
 }
 

@@ -1,3 +1,5 @@
 //! x
 pub(crate) const ROLE: &str = "wasm";
-pub(crate) fn run(_door: &str) -> std::process::ExitCode { std::process::ExitCode::FAILURE }
+pub(crate) fn run(_door: &str) -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}

@@ -332,7 +332,7 @@ pub(crate) fn read_error(dialect: DialectId, status: u16, body: Bytes) -> CallEr
     };
     let mut error = CallError::new(code, public);
     error.retry_after = problem.retry_after;
-    error.relayed = Some(Relayed { dialect, status, body });
+    error.relayed = Some(Box::new(Relayed { dialect, status, body }));
     error
 }
 

@@ -11,7 +11,8 @@ use doorward_model_router::{
     Upstream, UpstreamOptions,
 };
 
-use super::{Any, StartError, Surroundings, secret_value};
+use super::servers::secret_value;
+use super::{Any, StartError, Surroundings};
 use crate::config::{
     AwsKeys, Environment, Root, SecretRef, SecretRefError, UpstreamConfig, UpstreamTimeouts,
 };

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use doorward_ledger::Unpriced;
 use doorward_model_router::{AliasTarget, Provider, Target, Upstream, UpstreamError};
 
+use super::Root;
 use super::error::{nearest, quoted};
 use super::locate::Step;
-use super::{Root, ServerConfig};
 
 /// What is wrong, and at which key.
 #[derive(Debug)]

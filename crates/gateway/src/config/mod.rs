@@ -35,9 +35,9 @@ pub use routes::{
 pub use sections::{AuditConfig, GuardConfig, GuardMode, Listen, RecordWhen, Storage, UserRole};
 pub use servers::{
     CheckArguments, CheckResults, ContainerConfig, Disclosure, EgressConfig, EnvValue, FirstUse,
-    Header, KubernetesConfig, LimitsConfig, McpConfig, NetworkAccess, OAuthConfig, OAuthGrant,
-    OnChange, PinsConfig, ProfileConfig, SandboxMode, ServerConfig, TransportKind, ValidateConfig,
-    WasmConfig,
+    GateConfig, Header, KubernetesConfig, LimitsConfig, McpConfig, NetworkAccess, OAuthConfig,
+    OAuthGrant, OnChange, PinsConfig, ProfileConfig, PullPolicy, RuntimeKind, SandboxMode,
+    ServerConfig, TransportKind, ValidateConfig, WasmConfig,
 };
 
 /// The whole configuration. Every key is optional; unknown keys are errors.

@@ -15,6 +15,7 @@ use super::{SecretRef, Size, Span};
 /// `openapi` document, whose operations become tools.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct ServerConfig {
     /// What it is called here, and before the tools' names: `server__tool`.
     pub name: String,
@@ -243,20 +244,59 @@ pub struct LimitsConfig {
 pub struct ContainerConfig {
     /// The image, best by digest.
     pub image: String,
-    /// The runtime's program: `docker`, `podman`, `nerdctl`.
-    #[serde(default = "podman")]
-    pub program: String,
-    /// The user and group inside, `65534:65534` where left out.
-    pub user: Option<String>,
-    /// Processors.
-    pub cpus: Option<f64>,
-    /// Whether only an image named by digest is run.
+    /// Whose command line is spoken.
     #[serde(default)]
-    pub digest_only: bool,
+    pub runtime: RuntimeKind,
+    /// The runtime's program, where it is not to be found under its usual name.
+    pub program: Option<String>,
+    /// Whether the image is fetched.
+    #[serde(default)]
+    pub pull: PullPolicy,
+    /// Whether an image that is not named by digest is refused.
+    #[serde(default)]
+    pub require_digest: bool,
+    /// The user and group inside, by number; 65532 where left out.
+    pub user: Option<(u32, u32)>,
+    /// Processors, 1 where left out; 0: no bound.
+    pub cpus: Option<f64>,
+    /// A network of the runtime's that leads nowhere but to a proxy, for `egress`.
+    pub gate: Option<GateConfig>,
 }
 
-fn podman() -> String {
-    "podman".to_owned()
+/// Whose command line runs a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeKind {
+    /// `docker`
+    Docker,
+    /// `podman`
+    #[default]
+    Podman,
+    /// `nerdctl`
+    Nerdctl,
+}
+
+/// Whether an image is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullPolicy {
+    /// Never: it must be there.
+    #[default]
+    Never,
+    /// Where it is not there yet.
+    Missing,
+    /// Each time.
+    Always,
+}
+
+/// `gate`: a network that leads nowhere but to a proxy. Whoever names one vouches for both.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GateConfig {
+    /// The network's name.
+    pub network: String,
+    /// The proxy as it is reached there, `http://10.89.0.1:3128`.
+    pub proxy: String,
 }
 
 /// `kubernetes`: what runs a command in a pod.

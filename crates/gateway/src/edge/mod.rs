@@ -16,14 +16,14 @@ use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_core::{
     Authenticator, CallError, Clock, Code, DialectId, Entropy, Models, RequestId, Tools,
 };
-use doorward_mcp_broker::{Front, ServerInfo};
+use doorward_mcp_broker::{Front, SealKeys, ServerInfo};
 use doorward_wire::Dialect;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -37,6 +37,7 @@ pub use self::serve::{Drained, serve, serve_connection};
 use self::body::Hold;
 use self::kept::KeptAnswers;
 use self::path::Path;
+use self::tools::Speaks;
 use crate::enforced::Enforced;
 use crate::metrics::Metrics;
 
@@ -54,6 +55,21 @@ pub struct EdgeParts {
     pub upstreams: Arc<[String]>,
     /// How much is taken in, and from whom.
     pub limits: EdgeLimits,
+    /// The MCP side towards clients.
+    pub mcp: EdgeMcp,
+}
+
+/// What the MCP side towards clients needs to know.
+#[derive(Debug, Clone)]
+pub struct EdgeMcp {
+    /// The keys that sessions are sealed with.
+    pub keys: SealKeys,
+    /// Sessions of another epoch are not valid any more: it changes with what they were made for.
+    pub epoch: u64,
+    /// How long a session may be used.
+    pub session_for: Duration,
+    /// How many things a page of a list has.
+    pub page: usize,
 }
 
 impl fmt::Debug for EdgeParts {
@@ -104,10 +120,9 @@ impl Edge {
         tools: Enforced<dyn Tools>,
         parts: EdgeParts,
     ) -> Arc<Self> {
-        let info = ServerInfo::new("doorward", env!("CARGO_PKG_VERSION"));
         Arc::new(Self {
             models,
-            front: Front::new(Arc::new(tools), info),
+            front: front(Arc::new(tools), &parts),
             kept: KeptAnswers::new(parts.limits.kept),
             in_flight: Arc::new(Semaphore::new(parts.limits.in_flight)),
             ready: AtomicBool::new(true),
@@ -176,7 +191,8 @@ impl Edge {
             Path::Kept { id, part } => self.kept_answer(&cx, &id, part),
             Path::Models { dialect, one } => self.list_models(&cx, dialect, one.as_deref()),
             Path::WebSocket { dialect } => no_web_socket(dialect, id),
-            Path::Mcp(scope) => self.exchange(cx, scope, request, hold).await,
+            Path::Mcp(scope) => self.exchange(cx, scope, Speaks::Http, request, hold).await,
+            Path::Sse(scope) => self.exchange(cx, scope, Speaks::Sse, request, hold).await,
             Path::WrongMethod { dialect, allowed } => not_allowed(dialect, allowed, id),
             Path::Health | Path::Ready | Path::Hello | Path::Unknown { .. } => {
                 let public = "no such route; see POST /v1/chat/completions, /v1/responses, \
@@ -210,6 +226,18 @@ impl Edge {
         let presented = request::presented(source, request.uri(), request.headers());
         self.parts.authenticator.authenticate(&presented).await
     }
+}
+
+fn front(tools: Arc<dyn Tools>, parts: &EdgeParts) -> Front {
+    let EdgeMcp { keys, epoch, session_for, page } = &parts.mcp;
+    let limits = doorward_mcp_broker::Limits { session_for: *session_for, ..Default::default() };
+    Front::new(tools, ServerInfo::new("doorward", env!("CARGO_PKG_VERSION")))
+        .sessions(keys)
+        .epoch(Arc::new(AtomicU64::new(*epoch)))
+        .limits(limits)
+        .page(*page)
+        .clock(parts.clock.clone())
+        .entropy(parts.entropy.clone())
 }
 
 /// What a panic was raised with.

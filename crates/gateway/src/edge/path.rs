@@ -40,6 +40,8 @@ pub(super) enum Path {
     },
     /// Tools.
     Mcp(Scope),
+    /// Tools, for clients of 2024-11-05.
+    Sse(Scope),
     Health,
     Ready,
     /// What clients ask to see whether anyone is there (Claude Code: `HEAD /api/hello`).
@@ -153,11 +155,9 @@ impl Path {
             (&Method::GET | &Method::HEAD, "/healthz") => Self::Health,
             (&Method::GET | &Method::HEAD, "/readyz") => Self::Ready,
             (&Method::HEAD, "/" | "/api/hello") => Self::Hello,
-            (_, "/mcp" | "/mcp/") => Self::Mcp(Scope::All),
-            _ => match whole.strip_prefix("/mcp/") {
-                Some(profile) if !profile.contains('/') => {
-                    Self::Mcp(Scope::Profile(decoded(profile).into()))
-                }
+            _ => match (scope(whole, "/mcp"), scope(whole, "/sse")) {
+                (Some(scope), _) => Self::Mcp(scope),
+                (_, Some(scope)) => Self::Sse(scope),
                 _ => Self::Unknown { dialect: list_dialect(headers) },
             },
         }
@@ -175,7 +175,20 @@ impl Path {
             | Self::WrongMethod { dialect, .. }
             | Self::Unknown { dialect } => *dialect,
             Self::Kept { .. } => speak(DialectId::OPENAI_RESPONSES),
-            Self::Mcp(_) | Self::Health | Self::Ready | Self::Hello => &doorward_wire::OpenAiChat,
+            Self::Mcp(_) | Self::Sse(_) | Self::Health | Self::Ready | Self::Hello => {
+                &doorward_wire::OpenAiChat
+            }
+        }
+    }
+}
+
+/// The part of the catalogue at a route or below it.
+fn scope(path: &str, route: &str) -> Option<Scope> {
+    match path.strip_prefix(route)? {
+        "" | "/" => Some(Scope::All),
+        below => {
+            let profile = below.strip_prefix('/').filter(|profile| !profile.contains('/'))?;
+            Some(Scope::Profile(decoded(profile).into()))
         }
     }
 }
@@ -344,6 +357,7 @@ mod tests {
             Path::Kept { id, part } => format!("kept {id} {part:?}"),
             Path::Relay { path, .. } => format!("relay {name} {path}"),
             Path::Mcp(_) => "mcp".into(),
+            Path::Sse(_) => "sse".into(),
             Path::Health | Path::Ready | Path::Hello => "plain".into(),
             Path::WebSocket { .. } => "websocket".into(),
             Path::WrongMethod { allowed, .. } => format!("not {allowed}"),
@@ -378,6 +392,9 @@ mod tests {
             (&get, "/v1/filesystem", "unknown"),
             (&post, "/mcp/tracker", "mcp"),
             (&get, "/mcp/a/b", "unknown"),
+            (&get, "/mcpx", "unknown"),
+            (&get, "/sse", "sse"),
+            (&post, "/sse/tracker?session_id=x", "sse"),
             (
                 &post,
                 "/openai/deployments/gpt-5/chat/completions?api-version=1",

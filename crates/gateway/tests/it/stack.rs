@@ -11,14 +11,14 @@ use doorward_core::{
     Tools,
 };
 use doorward_gateway::{
-    Edge, EdgeLimits, EdgeParts, Enforced, Metrics, Policy, RecordTools, serve_connection,
+    Edge, EdgeLimits, EdgeMcp, EdgeParts, Enforced, Metrics, Policy, RecordTools, serve_connection,
 };
 use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ToolEngine, Ungranted};
 use doorward_identity::{
     Guesses, KeyStore, Memory, NewKey, Pepper, Rules, StaticCredentials, VirtualKeys, mint,
 };
 use doorward_ledger::{Amount, Limits, Price, Prices, Rule, Unpriced};
-use doorward_mcp_broker::{Broker, Server};
+use doorward_mcp_broker::{Broker, SealKeys, Server};
 use doorward_model_router::{Provider, Router};
 use doorward_testkit::log::signing_key;
 use doorward_testkit::shared_log::SharedLog;
@@ -115,6 +115,12 @@ impl Setup {
         let (keys, key) = keys(&clock, self.scopes);
         let parts = EdgeParts {
             authenticator: Arc::new(keys),
+            mcp: EdgeMcp {
+                keys: SealKeys::random(&*entropy),
+                epoch: 1,
+                session_for: Duration::from_hours(1),
+                page: 250,
+            },
             clock,
             entropy,
             metrics: metrics.clone(),

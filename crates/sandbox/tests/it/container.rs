@@ -34,7 +34,9 @@ impl Fake {
     /// The containers there are.
     fn containers(&self) -> usize {
         let Ok(entries) = fs::read_dir(self.0.path("state")) else { return 0 };
-        entries.filter(|entry| entry.as_ref().unwrap().path().extension() == Some("pid".as_ref())).count()
+        entries
+            .filter(|entry| entry.as_ref().unwrap().path().extension() == Some("pid".as_ref()))
+            .count()
     }
 
     async fn run(&self, spec: &Spec) -> Ended {

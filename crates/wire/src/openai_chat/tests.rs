@@ -53,7 +53,8 @@ fn trap_62_a_content_filter_is_the_requests_end() {
 fn another_dialects_error_is_written_anew() {
     let mut error = CallError::new(Code::Overloaded, "busy").with_retry_after(Duration::ZERO);
     let body = Bytes::from_static(b"{\"type\":\"error\"}");
-    error.relayed = Some(Relayed { dialect: DialectId::ANTHROPIC_MESSAGES, status: 529, body });
+    error.relayed =
+        Some(Box::new(Relayed { dialect: DialectId::ANTHROPIC_MESSAGES, status: 529, body }));
     let (status, body) = OpenAiChat.write_error(&error, "req_1");
     let expected = r#"{"error":{"message":"busy","type":"overloaded_error","param":null,"code":"overloaded"}}"#;
     assert_eq!((status, body.as_ref()), (503, expected.as_bytes()));

@@ -49,7 +49,8 @@ fn docker_gets_exactly_this() {
 fn each_setting_is_one_word_of_its_own() {
     let plain = Container::podman("tracker:1");
     let none = Spec::new(["t"]);
-    let seconds = Spec { limits: crate::Limits { cpu_seconds: Some(9), ..none.limits }, ..none.clone() };
+    let seconds =
+        Spec { limits: crate::Limits { cpu_seconds: Some(9), ..none.limits }, ..none.clone() };
     let host = Spec { network: Network::Host, ..none.clone() };
     let proxy = Spec { network: Network::Proxy, ..none.clone() };
     let gate = Gate { network: "gated".into(), proxy: "http://10.89.0.1:3128".into() };
@@ -96,9 +97,13 @@ fn what_cannot_be_carried_is_refused() {
         let error = words(&Container::docker(image).require_digest(), &none, &[]).unwrap_err();
         assert!(matches!(error, SpawnError::Image { .. }), "{image}: {error}");
     }
-    for (source, target) in
-        [("/a,readonly=false", "/a"), ("/a", "/a,b"), ("/a\"", "/a"), ("/a\n", "/a"), ("/a", "/tmp")]
-    {
+    for (source, target) in [
+        ("/a,readonly=false", "/a"),
+        ("/a", "/a,b"),
+        ("/a\"", "/a"),
+        ("/a\n", "/a"),
+        ("/a", "/tmp"),
+    ] {
         let grant = Grant { source: source.into(), target: target.into(), write: false };
         let error = words(&Container::docker("t"), &none, &[grant]).unwrap_err();
         assert!(matches!(error, SpawnError::Path { .. }), "{source}: {error}");

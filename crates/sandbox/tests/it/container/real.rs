@@ -45,9 +45,11 @@ fn sandbox() -> Option<Container> {
 }
 
 fn find() -> Option<Container> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())?;
+    let busybox =
+        ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())?;
     for (runtime, program) in [(Runtime::Podman, "podman"), (Runtime::Docker, "docker")] {
-        if !works(Command::new(program).arg("info")) && !works(Command::new(program).arg("images")) {
+        if !works(Command::new(program).arg("info")) && !works(Command::new(program).arg("images"))
+        {
             continue;
         }
         if !works(Command::new(program).args(["image", "inspect", IMAGE])) {
@@ -70,7 +72,8 @@ fn find() -> Option<Container> {
 
 /// An image with nothing but busybox in it.
 fn import(program: &str, busybox: &str) {
-    let scene = Scene::new(&[("root/bin/.keep", ""), ("root/etc/.keep", ""), ("root/tmp/.keep", "")]);
+    let scene =
+        Scene::new(&[("root/bin/.keep", ""), ("root/etc/.keep", ""), ("root/tmp/.keep", "")]);
     std::fs::copy(busybox, scene.path("root/bin/busybox")).unwrap();
     for name in ["sh", "cat", "env", "id", "ls", "sleep", "echo", "true", "grep", "wc", "head"] {
         std::os::unix::fs::symlink("busybox", scene.path("root/bin").join(name)).unwrap();
@@ -148,7 +151,8 @@ async fn a_real_container_is_gone_with_its_child() {
 async fn a_real_container_is_bounded() {
     let Some(sandbox) = sandbox() else { return };
     let limits = Limits { memory: 32 << 20, processes: 20, ..Limits::default() };
-    let bomb = "for i in 1 2 3 4 5 6 7 8; do :; done; x=$(head -c 200000000 /dev/zero | cat -v); echo no";
+    let bomb =
+        "for i in 1 2 3 4 5 6 7 8; do :; done; x=$(head -c 200000000 /dev/zero | cat -v); echo no";
     let spec = Spec { limits, ..Spec::new(["/bin/sh", "-c", bomb]) };
     let ended = end(sandbox.spawn(&spec).unwrap()).await;
     assert!(!ended.out.contains("no\n") || ended.code != Some(0), "{ended:?}");

@@ -1,0 +1,131 @@
+//! The MCP servers and the side towards MCP clients, as the configuration says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use doorward_core::{Digest, Secret};
+use doorward_identity::StaticCredentials;
+use doorward_mcp_broker::{Broker, SealKey, SealKeys, Server, ServerKind};
+use sha2::{Digest as _, Sha256};
+
+use super::{StartError, Storage, Surroundings};
+use crate::config::{EnvValue, Environment, Root, SecretRefError, ServerConfig, Size, Span};
+use crate::edge::EdgeMcp;
+use crate::keep::Keep;
+use crate::launcher::SandboxLauncher;
+
+pub(super) fn broker(
+    root: &Root,
+    credentials: &Arc<StaticCredentials>,
+    storage: &Storage,
+    around: &Surroundings,
+) -> Result<Broker, StartError> {
+    let mut hidden = vec![storage.keep.folder().to_owned(), storage.database.clone()];
+    hidden.extend(around.config_file.clone());
+    let launcher = SandboxLauncher::new(root, around.launcher.as_ref(), &hidden);
+    let mut builder = Broker::builder()
+        .launcher(launcher)
+        .credentials(credentials.clone())
+        .clock(around.clock.clone());
+    for server in &root.server {
+        builder = builder.server(mcp_server(server, &around.environment)?);
+    }
+    for profile in &root.profile {
+        builder = builder.profile(&profile.name, profile.servers.clone(), profile.tools.clone());
+    }
+    builder.build().map_err(|error| StartError::new("the MCP servers are wrong", error))
+}
+
+/// What the side towards clients needs to know.
+pub(super) fn edge(root: &Root, keep: &Keep, around: &Surroundings) -> Result<EdgeMcp, StartError> {
+    let mut keys = Vec::with_capacity(root.mcp.session_keys.len());
+    for reference in &root.mcp.session_keys {
+        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
+            StartError::new("a key of `mcp.session_keys` cannot be used", error)
+        };
+        let text = reference.resolve(&around.environment).map_err(|error| wrong(error.into()))?;
+        keys.push(seal_key(&text).map_err(|error| wrong(error.into()))?);
+    }
+    if keys.is_empty() {
+        keys.push(numbered(keep.session_key(&*around.entropy)?));
+    }
+    let mut keys = keys.into_iter();
+    let first = keys.next().map(SealKeys::new);
+    let keys = first.map(|first| keys.fold(first, SealKeys::with_previous));
+    Ok(EdgeMcp {
+        keys: keys.unwrap_or_else(|| SealKeys::random(&*around.entropy)),
+        epoch: epoch(root),
+        session_for: root.mcp.session_ttl.0,
+        page: root.mcp.page,
+    })
+}
+
+/// A key from its 64 hexadecimal digits.
+fn seal_key(text: &Secret) -> Result<SealKey, &'static str> {
+    let digest: Result<Digest, _> = serde_json::from_value(text.expose().into());
+    // What could not be read is not quoted.
+    digest.map(|bytes| numbered(*bytes.as_bytes())).map_err(|_| "expected 64 hexadecimal digits")
+}
+
+/// The key under a number that follows from it, so that all replicas number it alike.
+fn numbered(bytes: [u8; 32]) -> SealKey {
+    let hash = Sha256::new().chain_update(b"doorward session key").chain_update(bytes).finalize();
+    SealKey::new(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]), bytes)
+}
+
+/// Changes with what sessions were made for: the servers and the profiles.
+fn epoch(root: &Root) -> u64 {
+    let told = format!("{:?} {:?} {:?}", root.server, root.profile, root.mcp.disclosure);
+    let hash = Sha256::digest(told);
+    hash.iter().take(8).fold(0, |epoch, byte| epoch << 8 | u64::from(*byte))
+}
+
+fn mcp_server(server: &ServerConfig, environment: &Environment) -> Result<Server, StartError> {
+    let kind = match (&server.command, &server.url) {
+        (Some(command), _) => ServerKind::Stdio {
+            command: command.clone(),
+            env: server_environment(server, environment)?,
+            cwd: server.cwd.clone(),
+        },
+        (None, url) => ServerKind::Http { url: url.clone().unwrap_or_default() },
+    };
+    let usual = Server::new(server.name.as_str(), kind);
+    let span = |given: Option<Span>, usual| given.map_or(usual, |given| given.0);
+    Ok(Server {
+        prefix: server.prefix,
+        required: server.required,
+        timeout: server.timeout.0,
+        connect_timeout: span(server.connect_timeout, usual.connect_timeout),
+        list_ttl: span(server.list_ttl, usual.list_ttl),
+        concurrency: server.concurrency.unwrap_or(usual.concurrency),
+        max_result: server.max_result.map_or(usual.max_result, Size::as_usize),
+        shared: server.shared,
+        idle_after: span(server.idle_after, usual.idle_after),
+        max_connections: server.max_connections.unwrap_or(usual.max_connections),
+        ..usual
+    })
+}
+
+fn server_environment(
+    server: &ServerConfig,
+    environment: &Environment,
+) -> Result<BTreeMap<String, Secret>, StartError> {
+    let resolve = |(name, value): (&String, &EnvValue)| {
+        let value = secret_value(value, environment).map_err(|error| {
+            StartError::new(format!("variable `{name}` of server `{}`", server.name), error)
+        })?;
+        Ok((name.clone(), value))
+    };
+    server.env.iter().map(resolve).collect()
+}
+
+/// A value that may be plain or a reference.
+pub(super) fn secret_value(
+    value: &EnvValue,
+    environment: &Environment,
+) -> Result<Secret, SecretRefError> {
+    match value {
+        EnvValue::Plain(text) => Ok(Secret::new(text.as_str())),
+        EnvValue::Secret(reference) => reference.resolve(environment),
+    }
+}
