@@ -5,7 +5,9 @@
 //! launcher learns of the caller's death, of whichever kind, by the end of the stream.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -16,6 +18,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket,
+};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -74,6 +80,8 @@ impl Order {
 /// What became of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// A [`Gate`] comes next; then another report.
+    Gate,
     Started(Vec<Held>),
     Refused(Refusal),
 }
@@ -134,6 +142,44 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T
     let mut body = vec![0; length as usize];
     from.read_exact(&mut body)?;
     Ok(serde_json::from_slice(&body)?)
+}
+
+/// The way out of a sandbox, as its launcher hands it to the caller.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// A socket that listens on the sandbox's own loopback.
+    pub(crate) listener: TcpListener,
+    /// Its other end is open as long as the launcher lives.
+    pub(crate) life: UnixStream,
+}
+
+/// Hands a gate over. The other end must be about to take it.
+pub(crate) fn send_gate(to: &UnixStream, gate: &Gate) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    let both = [gate.listener.as_fd(), gate.life.as_fd()];
+    if !beside.push(SendAncillaryMessage::ScmRights(&both)) {
+        return Err(io::Error::other("no room for the descriptors"));
+    }
+    // A descriptor travels beside at least one byte.
+    sendmsg(to, &[IoSlice::new(&[0])], &mut beside, SendFlags::empty())?;
+    Ok(())
+}
+
+/// Takes over what [`send_gate`] sent.
+pub(crate) fn receive_gate(from: &UnixStream) -> io::Result<Gate> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut beside = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    for message in beside.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut both) = message
+            && let (Some(listener), Some(life)) = (both.next(), both.next())
+        {
+            return Ok(Gate { listener: listener.into(), life: life.into() });
+        }
+    }
+    Err(io::Error::other("no descriptors came"))
 }
 
 /// Where one launcher calls back.

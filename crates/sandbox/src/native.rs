@@ -4,10 +4,12 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use crate::control::{Door, Held, Order, Report, receive, send};
-use crate::launch::{LAYERS, MARKER};
-use crate::{Child, Layer, Sandbox, SpawnError, Spec};
+use crate::control::{Door, Gate, Held, Order, Report, receive, receive_gate, send};
+use crate::egress::{Policy, Proxy, SystemOutlet};
+use crate::launch::{EGRESS, LAYERS, MARKER};
+use crate::{Child, Layer, Network, Outlet, Sandbox, SpawnError, Spec};
 
 /// What to do where a layer does not hold on this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +31,15 @@ pub struct Native {
     launcher: PathBuf,
     missing: Missing,
     user: Option<(u32, u32)>,
+    outlet: Arc<dyn Outlet>,
+}
+
+/// What became of an order.
+struct Agreed {
+    control: UnixStream,
+    /// Where the program's way out is to be answered.
+    gate: Option<Gate>,
+    layers: Vec<Layer>,
 }
 
 impl Default for Native {
@@ -42,7 +53,12 @@ impl Native {
     /// A sandbox with this launcher: a program whose `main` begins as the crate's example does,
     /// such as `doorward-sandbox`.
     pub fn new(launcher: impl Into<PathBuf>) -> Self {
-        Self { launcher: launcher.into(), missing: Missing::Refuse, user: None }
+        Self {
+            launcher: launcher.into(),
+            missing: Missing::Refuse,
+            user: None,
+            outlet: Arc::new(SystemOutlet),
+        }
     }
 
     /// What to do where a layer does not hold; [`Missing::Refuse`] unless set.
@@ -55,6 +71,12 @@ impl Native {
     /// default the caller's own.
     pub fn user(self, user: u32, group: u32) -> Self {
         Self { user: Some((user, group)), ..self }
+    }
+
+    /// How the proxy of [`Network::Proxy`] reaches hosts and whom it tells of refusals. By default
+    /// the system's resolver and network, and nobody.
+    pub fn outlet(self, outlet: Arc<dyn Outlet>) -> Self {
+        Self { outlet, ..self }
     }
 
     /// The launcher's command line.
@@ -80,16 +102,34 @@ impl Native {
         pid: u32,
         order: &Order,
         ended: impl FnMut() -> Option<String>,
-    ) -> Result<(UnixStream, Vec<Layer>), SpawnError> {
+    ) -> Result<Agreed, SpawnError> {
         let silent = |reason: String| SpawnError::Silent { path: self.launcher.clone(), reason };
         let mut control = door.admit(pid, ended).map_err(silent)?;
         send(&mut control, order).map_err(|error| silent(error.to_string()))?;
-        match receive(&mut control).map_err(|error| silent(error.to_string()))? {
-            Report::Started(held) => {
-                Ok((control, held.into_iter().filter_map(Held::into_layer).collect()))
+        let mut gate = None;
+        loop {
+            match receive(&mut control).map_err(|error| silent(error.to_string()))? {
+                Report::Gate => {
+                    let received = receive_gate(&control);
+                    gate = Some(received.map_err(|error| silent(error.to_string()))?);
+                }
+                Report::Started(held) => {
+                    let layers = held.into_iter().filter_map(Held::into_layer).collect();
+                    return Ok(Agreed { control, gate, layers });
+                }
+                Report::Refused(refusal) => return Err(refusal.into()),
             }
-            Report::Refused(refusal) => Err(refusal.into()),
         }
+    }
+
+    /// Answers on the sandbox's loopback for as long as the launcher lives.
+    fn answer(&self, spec: &Spec, policy: Policy, gate: Gate) -> Result<(), SpawnError> {
+        let name = spec.command.first().map_or("", String::as_str);
+        let proxy = Proxy::new(name, policy, self.outlet.clone());
+        proxy.open(gate).map_err(|error| SpawnError::Layer {
+            layer: EGRESS.to_owned(),
+            reason: error.to_string(),
+        })
     }
 
     /// Builds a sandbox with nothing in it, to see what holds.
@@ -109,7 +149,7 @@ impl Native {
             process.try_wait().ok().flatten().map(|status| format!("it ended: {status}"))
         });
         // Closing the control stream ends the launcher; only one that is none is left to kill.
-        let layers = agreed.map(|(_, layers)| layers);
+        let layers = agreed.map(|agreed| agreed.layers);
         if layers.is_err() {
             process.kill().ok();
         }
@@ -123,6 +163,10 @@ impl Sandbox for Native {
         if spec.command.first().is_none_or(String::is_empty) {
             return Err(SpawnError::EmptyCommand);
         }
+        let policy = match spec.network {
+            Network::Proxy => Some(Policy::read(&spec.egress)?),
+            Network::None | Network::Host => None,
+        };
         let door = Door::open().map_err(|error| self.unstarted(error))?;
         let mut command = tokio::process::Command::from(self.command(&door));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -131,8 +175,14 @@ impl Sandbox for Native {
         let agreed = self.agree(&door, pid, &self.order(spec), || {
             process.try_wait().ok().flatten().map(|status| format!("it ended: {status}"))
         });
-        match agreed {
-            Ok((control, layers)) => Ok(Child::new(process, Some(control), layers)),
+        let answered = agreed.and_then(|mut agreed| {
+            if let (Some(policy), Some(gate)) = (policy, agreed.gate.take()) {
+                self.answer(spec, policy, gate)?;
+            }
+            Ok(agreed)
+        });
+        match answered {
+            Ok(agreed) => Ok(Child::new(process, Some(agreed.control), agreed.layers)),
             Err(error) => {
                 // It has said why and is ending, or it is no launcher at all.
                 process.start_kill().ok();

@@ -72,6 +72,14 @@ pub enum SpawnError {
         /// Why not.
         reason: String,
     },
+    /// An entry of [`Spec::egress`] cannot be used.
+    #[error("egress rule `{rule}` cannot be used: {reason}")]
+    Egress {
+        /// As the spec has it.
+        rule: String,
+        /// Why not.
+        reason: String,
+    },
     /// A mechanism of isolation does not hold on this machine, and may not be left out.
     #[error("the sandbox cannot be built: {layer} is missing: {reason}")]
     Layer {

@@ -20,6 +20,8 @@ Usage: doorward-sandbox [OPTIONS] [--] COMMAND [ARGUMENT]...
   --hide PATH    a file or folder it must not see
   --env NAME=V   a variable of its environment
   --network      give it the host's network
+  --egress HOST  a host that it may reach, by a proxy and nothing else
+  --private NET  addresses, private ones too, to which that host may lead
   --weaken       go on where this machine lacks a layer of isolation
   --user U:G     as root: the host's user and group to run as
   --container I  run it in a container of image I instead
@@ -73,6 +75,11 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--write" => asked.spec.write.push(value()?.into()),
             "--hide" => asked.spec.hide.push(value()?.into()),
             "--network" => asked.spec.network = Network::Host,
+            "--egress" => {
+                asked.spec.network = Network::Proxy;
+                asked.spec.egress.hosts.push(value()?);
+            }
+            "--private" => asked.spec.egress.private.push(value()?),
             "--weaken" => asked.sandbox = asked.sandbox.missing(Missing::Weaken),
             "--check" => asked.check = true,
             "--env" => {

@@ -19,9 +19,12 @@ const NEWEST: ABI = ABI::V9;
 pub(super) fn put_up(
     exposure: &Exposure,
     network: Network,
+    proxied: bool,
     mounted: bool,
 ) -> Result<String, String> {
-    let enforced = restrict(exposure, network, mounted).map_err(|error| error.to_string())?;
+    // Without a namespace to keep it to the proxy, a program is kept from TCP altogether.
+    let tcp = network == Network::Host || (network == Network::Proxy && proxied);
+    let enforced = restrict(exposure, tcp, mounted).map_err(|error| error.to_string())?;
     let version = match enforced.landlock {
         LandlockStatus::NotEnabled => return Err("it is switched off in this kernel".to_owned()),
         LandlockStatus::NotImplemented => return Err("this kernel has none".to_owned()),
@@ -30,18 +33,18 @@ pub(super) fn put_up(
     if enforced.ruleset == RulesetStatus::NotEnforced {
         return Err("nothing is enforced".to_owned());
     }
-    let parts = match (version, network) {
-        (..4, _) | (4..6, Network::Host) => "files",
-        (4..6, Network::None | Network::Proxy) => "files, TCP",
-        (_, Network::None | Network::Proxy) => "files, TCP, abstract sockets, signals",
-        (_, Network::Host) => "files, abstract sockets, signals",
+    let parts = match (version, tcp) {
+        (..4, _) | (4..6, true) => "files",
+        (4..6, false) => "files, TCP",
+        (_, false) => "files, TCP, abstract sockets, signals",
+        (_, true) => "files, abstract sockets, signals",
     };
     Ok(format!("version {version}: {parts}"))
 }
 
 fn restrict(
     exposure: &Exposure,
-    network: Network,
+    tcp: bool,
     mounted: bool,
 ) -> Result<landlock::RestrictionStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(NEWEST);
@@ -55,7 +58,7 @@ fn restrict(
     let mut ruleset =
         Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
     ruleset = ruleset.scope(Scope::from_all(ABI::V6))?;
-    if network == Network::None {
+    if !tcp {
         ruleset = ruleset.handle_access(AccessNet::from_all(ABI::V4))?;
     }
     let given = |write: bool| {

@@ -191,7 +191,7 @@ fn restrict(order: &mut Handover, mounted: bool) -> Result<(), Refusal> {
     umask(Mode::from_bits_truncate(0o077));
     let limited = limit(&order.limits).map(|()| "memory, files and time per process".to_owned());
     order.layers.require(name::LIMITS, limited.map_err(|error| error.to_string()))?;
-    let fenced = fence::put_up(&order.exposure, order.network, mounted);
+    let fenced = fence::put_up(&order.exposure, order.network, order.proxied, mounted);
     if !order.layers.require(name::LANDLOCK, fenced)? && !mounted && order.hides {
         let reason = "without it nothing can be hidden".to_owned();
         return Err(Refusal::Layer { layer: name::MOUNT.to_owned(), reason });

@@ -9,6 +9,7 @@
 mod descriptors;
 mod fence;
 mod filter;
+mod gate;
 mod identity;
 mod inner;
 mod ledger;
@@ -29,12 +30,13 @@ pub const MARKER: &str = "--doorward-sandbox-launch";
 const INNER: &str = "inner";
 
 /// The names of all layers, in the order in which they are reported.
-pub(crate) const LAYERS: [&str; 14] = [
+pub(crate) const LAYERS: [&str; 15] = [
     name::USER,
     name::MOUNT,
     name::PROCESS,
     name::PROC,
     name::NETWORK,
+    name::EGRESS,
     name::IPC,
     name::HOST_NAME,
     name::CGROUP_VIEW,
@@ -46,12 +48,16 @@ pub(crate) const LAYERS: [&str; 14] = [
     name::CGROUP,
 ];
 
+/// The layer of the proxy, which the caller has a part in.
+pub(crate) const EGRESS: &str = name::EGRESS;
+
 mod name {
     pub(super) const USER: &str = "user namespace";
     pub(super) const MOUNT: &str = "mount namespace";
     pub(super) const PROCESS: &str = "pid namespace";
     pub(super) const PROC: &str = "private /proc";
     pub(super) const NETWORK: &str = "network namespace";
+    pub(super) const EGRESS: &str = "egress";
     pub(super) const IPC: &str = "ipc namespace";
     pub(super) const HOST_NAME: &str = "uts namespace";
     pub(super) const CGROUP_VIEW: &str = "cgroup namespace";
@@ -77,6 +83,8 @@ struct Handover {
     cwd: std::path::PathBuf,
     exposure: Exposure,
     network: crate::Network,
+    /// Whether the caller answers on the sandbox's loopback.
+    proxied: bool,
     limits: Limits,
     layers: Layers,
     means: Means,

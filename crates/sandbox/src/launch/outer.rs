@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -15,10 +16,10 @@ use nix::sys::signal::{SIGTERM, SigSet, kill};
 use nix::unistd::{Pid, pipe2};
 
 use super::ledger::Layers;
-use super::{Handover, INNER, MARKER, Means, descriptors, identity, inherited, name};
-use crate::Network;
-use crate::control::{Order, Refusal, Report, TERMINATE, call, receive, send};
+use super::{Handover, INNER, MARKER, Means, descriptors, gate, identity, inherited, name};
+use crate::control::{Gate, Order, Refusal, Report, TERMINATE, call, receive, send, send_gate};
 use crate::exposure::{Surroundings, plan};
+use crate::{Network, egress};
 
 /// Where programs are, if nobody says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -35,7 +36,7 @@ pub(super) fn run(door: &str) -> ExitCode {
     nix::unistd::setsid().ok();
     // Nor does a program start with what a thread of the caller happened to block.
     SigSet::empty().thread_set_mask().ok();
-    match start(order) {
+    match start(order, &mut control) {
         Ok(stage) => stage.watch(control),
         Err(refusal) => {
             // A caller who is gone needs no answer.
@@ -50,6 +51,8 @@ struct Stage {
     process: Child,
     /// Open in the inner stage as long as it lives.
     report: File,
+    /// By this the caller's proxy knows that this process lives.
+    _life: Option<UnixStream>,
 }
 
 /// A failure of the launcher itself; what it was doing names the layer that is missing.
@@ -57,7 +60,7 @@ fn broken(layer: &str) -> impl Fn(io::Error) -> Refusal + '_ {
     move |error| Refusal::Layer { layer: layer.to_owned(), reason: error.to_string() }
 }
 
-fn start(order: Order) -> Result<Stage, Refusal> {
+fn start(order: Order, control: &mut UnixStream) -> Result<Stage, Refusal> {
     let around = surroundings(&order)?;
     let (exposure, program) = plan(&order, &around)?;
     let env = environment(&order, &around);
@@ -70,7 +73,11 @@ fn start(order: Order) -> Result<Stage, Refusal> {
         let owner = layers.require(name::USER, outcome.map_err(|error| owner_hint(&error)))?;
         if owner { Means::Owner } else { Means::None }
     };
-    let renamed = enter(&mut layers, order.network)?;
+    let renamed = enter(&mut layers)?;
+    let listener = leave_network(&mut layers, &order)?;
+    let proxied = listener.is_some();
+    let life = listener.map(|listener| hand_out(control, listener)).transpose();
+    let life = life.map_err(broken(name::EGRESS))?;
 
     let handover = Handover {
         program,
@@ -79,6 +86,7 @@ fn start(order: Order) -> Result<Stage, Refusal> {
         cwd: around.cwd,
         exposure,
         network: order.network,
+        proxied,
         limits: order.limits,
         layers,
         means,
@@ -86,7 +94,8 @@ fn start(order: Order) -> Result<Stage, Refusal> {
         hides: !order.hide.is_empty(),
         user: order.user.filter(|_| means == Means::Root),
     };
-    hand_over(&handover).map_err(broken(name::PROCESS))
+    let (process, report) = hand_over(&handover).map_err(broken(name::PROCESS))?;
+    Ok(Stage { process, report, _life: life })
 }
 
 /// Why user namespaces are commonly missing.
@@ -125,6 +134,9 @@ fn environment(order: &Order, around: &Surroundings) -> Vec<(String, String)> {
         ("TMPDIR".to_owned(), "/tmp".to_owned()),
         ("LANG".to_owned(), inherited("LANG").unwrap_or_else(|| "C.UTF-8".to_owned())),
     ];
+    if order.network == Network::Proxy {
+        env.extend(egress::variables().map(|(name, value)| (name.to_owned(), value)));
+    }
     env.retain(|(name, _)| !order.env.contains_key(name));
     env.extend(order.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     env
@@ -132,10 +144,7 @@ fn environment(order: &Order, around: &Surroundings) -> Vec<(String, String)> {
 
 /// Enters the namespaces that need nothing more than that. The process namespace is for the next
 /// process; this one stays outside. Gives whether the host name is the sandbox's own.
-fn enter(layers: &mut Layers, network: Network) -> Result<bool, Refusal> {
-    let one = |flag: CloneFlags, detail: &str| {
-        unshare(flag).map(|()| detail.to_owned()).map_err(|error| error.to_string())
-    };
+fn enter(layers: &mut Layers) -> Result<bool, Refusal> {
     layers.require(
         name::PROCESS,
         one(CloneFlags::CLONE_NEWPID, "other processes are out of reach; all end together"),
@@ -147,22 +156,69 @@ fn enter(layers: &mut Layers, network: Network) -> Result<bool, Refusal> {
     let host_name = one(CloneFlags::CLONE_NEWUTS, "a host name of its own");
     let renamed = layers.require(name::HOST_NAME, host_name)?;
     layers.note(name::CGROUP_VIEW, one(CloneFlags::CLONE_NEWCGROUP, "cgroup paths are hidden"));
-    match network {
-        Network::None | Network::Proxy => {
-            let outcome = one(CloneFlags::CLONE_NEWNET, "no network, not even loopback");
-            layers.require(name::NETWORK, outcome)?;
-        }
-        Network::Host => {
-            layers.note(name::NETWORK, Err("the spec gives the host's network".to_owned()));
-        }
-    }
     let cgroup = "not used: memory is bounded per process, not for the tree";
     layers.note(name::CGROUP, Err(cgroup.to_owned()));
     Ok(renamed)
 }
 
+/// Enters one namespace.
+fn one(flag: CloneFlags, detail: &str) -> Result<String, String> {
+    unshare(flag).map(|()| detail.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Leaves the host's network, if the spec says so. Gives the socket that is the only way out, if
+/// there is to be one.
+fn leave_network(layers: &mut Layers, order: &Order) -> Result<Option<TcpListener>, Refusal> {
+    let proxied = |listener: &TcpListener| {
+        let place = listener.local_addr().map(|place| format!(" at {place}")).unwrap_or_default();
+        format!("where a server has one: only by way of the proxy{place}")
+    };
+    match order.network {
+        Network::None => {
+            // Whether there could be a gate, tried where nobody sees it.
+            let tried =
+                if order.probe { one(CloneFlags::CLONE_NEWNET, "") } else { Ok(String::new()) };
+            let tried = match tried {
+                Ok(_) if !order.probe => Ok("there is none".to_owned()),
+                Ok(_) => gate::open().map(|gate| proxied(&gate)).map_err(|error| error.to_string()),
+                Err(reason) => Err(reason),
+            };
+            let outcome = one(CloneFlags::CLONE_NEWNET, "no network, not even loopback");
+            layers.require(name::NETWORK, outcome)?;
+            layers.note(name::EGRESS, tried);
+            Ok(None)
+        }
+        Network::Proxy => {
+            let outcome = one(CloneFlags::CLONE_NEWNET, "no network but a loopback of its own");
+            let apart = layers.require(name::NETWORK, outcome)?;
+            let opened = if apart {
+                gate::open().map_err(|error| error.to_string())
+            } else {
+                Err("it needs a network namespace".to_owned())
+            };
+            let told = opened.as_ref().map(proxied).map_err(Clone::clone);
+            layers.require(name::EGRESS, told)?;
+            Ok(opened.ok())
+        }
+        Network::Host => {
+            let given = "the spec gives the host's network".to_owned();
+            layers.note(name::NETWORK, Err(given.clone()));
+            layers.note(name::EGRESS, Err(given));
+            Ok(None)
+        }
+    }
+}
+
+/// Hands the program's way out to the caller, and gives what is to be kept until the end.
+fn hand_out(control: &mut UnixStream, listener: TcpListener) -> io::Result<UnixStream> {
+    let (ours, life) = UnixStream::pair()?;
+    send(control, &Report::Gate)?;
+    send_gate(control, &Gate { listener, life })?;
+    Ok(ours)
+}
+
 /// Starts the inner stage. What it needs to know goes through memory, never through arguments.
-fn hand_over(handover: &Handover) -> io::Result<Stage> {
+fn hand_over(handover: &Handover) -> io::Result<(Child, File)> {
     let mut memory = File::from(memfd_create("handover", MFdFlags::MFD_CLOEXEC)?);
     memory.write_all(&serde_json::to_vec(handover)?)?;
     memory.rewind()?;
@@ -177,7 +233,7 @@ fn hand_over(handover: &Handover) -> io::Result<Stage> {
         .env_clear()
         .spawn()?;
     descriptors::let_go_of_pipes()?;
-    Ok(Stage { process, report: File::from(ours) })
+    Ok((process, File::from(ours)))
 }
 
 impl Stage {

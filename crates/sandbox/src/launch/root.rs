@@ -202,7 +202,7 @@ fn settings(network: Network) -> io::Result<()> {
     fs::write(etc.join("passwd"), users)?;
     fs::write(etc.join("group"), format!("root:x:0:\nsandbox:x:{INSIDE}:\nnogroup:x:65534:\n"))?;
     fs::write(etc.join("hostname"), "sandbox\n")?;
-    if network == Network::None {
+    if network != Network::Host {
         fs::write(etc.join("hosts"), "127.0.0.1 localhost sandbox\n::1 localhost\n")?;
     }
     Ok(())
