@@ -57,6 +57,8 @@ pub(crate) struct Order {
     pub(crate) probe: bool,
     /// The host's user and group to run as, where the caller is root.
     pub(crate) user: Option<(u32, u32)>,
+    /// The folder in which the program's control group may be made, or why there is none.
+    pub(crate) groups: Result<PathBuf, String>,
 }
 
 impl Order {
@@ -73,6 +75,7 @@ impl Order {
             weaken: false,
             probe: false,
             user: None,
+            groups: Err("not looked for".to_owned()),
         }
     }
 }

@@ -53,6 +53,7 @@
 //!
 //! Linux only.
 
+mod cgroup;
 mod child;
 mod container;
 mod control;

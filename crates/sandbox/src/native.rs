@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use crate::cgroup;
 use crate::control::{Door, Gate, Held, Order, Report, receive, receive_gate, send};
 use crate::egress::{Policy, Proxy, SystemOutlet};
 use crate::launch::{EGRESS, LAYERS, MARKER};
@@ -88,7 +89,7 @@ impl Native {
 
     fn order(&self, spec: &Spec) -> Order {
         let weaken = self.missing == Missing::Weaken;
-        Order { weaken, user: self.user, ..Order::new(spec) }
+        Order { weaken, user: self.user, groups: cgroup::site(), ..Order::new(spec) }
     }
 
     fn unstarted(&self, source: io::Error) -> SpawnError {

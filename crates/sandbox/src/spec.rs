@@ -96,8 +96,9 @@ pub struct Egress {
 
 /// How much a program may use.
 ///
-/// Memory, open files, file size and processor seconds count per process; only processes are
-/// counted for the whole tree. A bound on the memory of the tree needs a cgroup.
+/// Memory, open files, file size and processor seconds count per process; processes are counted
+/// for the whole tree. Where control groups may be made, the tree as a whole has no more memory
+/// than `memory`, `scratch` and 80 MiB together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

@@ -17,9 +17,10 @@ use nix::unistd::{Pid, pipe2};
 
 use super::ledger::Layers;
 use super::{Handover, INNER, MARKER, Means, descriptors, gate, identity, inherited, name};
+use crate::cgroup::{Group, WayBack};
 use crate::control::{Gate, Order, Refusal, Report, TERMINATE, call, receive, send, send_gate};
 use crate::exposure::{Surroundings, plan};
-use crate::{Network, egress};
+use crate::{Network, cgroup, egress};
 
 /// Where programs are, if nobody says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,12 +37,45 @@ pub(super) fn run(door: &str) -> ExitCode {
     nix::unistd::setsid().ok();
     // Nor does a program start with what a thread of the caller happened to block.
     SigSet::empty().thread_set_mask().ok();
-    match start(order, &mut control) {
+    let joined = join(&order);
+    let grouped = match &joined {
+        Ok(_) => Ok(format!(
+            "{} MiB of memory and {} processes for the tree",
+            cgroup::most(&order.limits) >> 20,
+            order.limits.processes
+        )),
+        Err(reason) => Err(format!("not used, memory is bounded per process: {reason}")),
+    };
+    let started = start(order, &mut control, grouped);
+    let group = joined.ok().map(|(group, back)| {
+        // This process outlives the others; within, it could not remove the group.
+        back.go().ok();
+        group
+    });
+    let code = match started {
         Ok(stage) => stage.watch(control),
         Err(refusal) => {
             // A caller who is gone needs no answer.
             send(&mut control, &Report::Refused(refusal)).ok();
             ExitCode::FAILURE
+        }
+    };
+    if let Some(group) = group {
+        group.remove();
+    }
+    code
+}
+
+/// Makes a control group and enters it, so that all that is started from here on is in it.
+fn join(order: &Order) -> Result<(Group, WayBack), String> {
+    let site = order.groups.as_ref().map_err(Clone::clone)?;
+    let group = Group::make(site, std::process::id(), &order.limits)
+        .map_err(|error| format!("cannot make a group in `{}`: {error}", site.display()))?;
+    match group.enter() {
+        Ok(back) => Ok((group, back)),
+        Err(error) => {
+            group.remove();
+            Err(format!("cannot enter the group: {error}"))
         }
     }
 }
@@ -60,11 +94,16 @@ fn broken(layer: &str) -> impl Fn(io::Error) -> Refusal + '_ {
     move |error| Refusal::Layer { layer: layer.to_owned(), reason: error.to_string() }
 }
 
-fn start(order: Order, control: &mut UnixStream) -> Result<Stage, Refusal> {
+fn start(
+    order: Order,
+    control: &mut UnixStream,
+    grouped: Result<String, String>,
+) -> Result<Stage, Refusal> {
     let around = surroundings(&order)?;
     let (exposure, program) = plan(&order, &around)?;
     let env = environment(&order, &around);
     let mut layers = Layers::new(order.weaken);
+    layers.note(name::CGROUP, grouped);
 
     let means = if identity::is_privileged() {
         Means::Root
@@ -156,8 +195,6 @@ fn enter(layers: &mut Layers) -> Result<bool, Refusal> {
     let host_name = one(CloneFlags::CLONE_NEWUTS, "a host name of its own");
     let renamed = layers.require(name::HOST_NAME, host_name)?;
     layers.note(name::CGROUP_VIEW, one(CloneFlags::CLONE_NEWCGROUP, "cgroup paths are hidden"));
-    let cgroup = "not used: memory is bounded per process, not for the tree";
-    layers.note(name::CGROUP, Err(cgroup.to_owned()));
     Ok(renamed)
 }
 
