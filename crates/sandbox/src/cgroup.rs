@@ -51,7 +51,7 @@ fn place(mounts: &str, own: &str) -> Option<PathBuf> {
         let mut fields = mount.split(' ').skip(3);
         let (root, at) = (fields.next()?, fields.next()?);
         let inside = Path::new(own).strip_prefix(root).ok()?;
-        kind.starts_with("cgroup2 ").then(|| Path::new(at).join(inside))
+        kind.starts_with("cgroup2 ").then(|| Path::new(at).join(inside).components().collect())
     })
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Network;
 use crate::control::{Order, Refusal};
-use crate::program::{self, Program, walk};
+use crate::program::{self, Program, Walk, walk};
 
 mod place;
 
@@ -57,6 +57,10 @@ pub(crate) struct Exposure {
     pub(crate) binds: BTreeMap<PathBuf, Bind>,
     /// Links to set where they are not within a bind.
     pub(crate) links: BTreeMap<PathBuf, PathBuf>,
+    /// Where the program may have been before and left something: what lies there does not
+    /// decide what else is exposed.
+    #[serde(skip)]
+    changeable: Vec<PathBuf>,
 }
 
 /// How a path is given.
@@ -67,6 +71,10 @@ pub(crate) struct Bind {
     /// Whether the spec names it, so that leaving it out would be a surprise.
     pub(crate) named: bool,
 }
+
+/// Why a path is not taken that the program could have bent.
+const ASTRAY: &str = "a link in a folder that the program may change leads there; \
+                      name the place it leads to";
 
 const GIVEN: Bind = Bind { write: false, named: false };
 
@@ -87,23 +95,34 @@ pub(crate) fn plan(
     around: &Surroundings,
 ) -> Result<(Exposure, Option<PathBuf>), Refusal> {
     let mut exposure = Exposure::default();
+    let given = order.write.iter().filter_map(|path| walk(&around.cwd.join(path)).ok());
+    exposure.changeable = given.map(|walked| walked.real).collect();
+    if let Some(cwd) = &order.cwd
+        && walk(cwd).is_ok_and(|walked| exposure.is_led_astray(&walked))
+    {
+        return Err(Refusal::Path { path: cwd.clone(), reason: ASTRAY.to_owned() });
+    }
     let fixed = SYSTEM.iter().chain(&SETTINGS);
     let network = NETWORK.iter().filter(|_| order.network == Network::Host);
     for path in fixed.chain(network) {
         exposure.offer(Path::new(path));
+    }
+    let read = order.read.iter().map(|path| (path, false));
+    let mut named: Vec<_> = read.chain(order.write.iter().map(|path| (path, true))).collect();
+    // What leads astray comes last: it may lead to what the spec names elsewhere.
+    let astray =
+        |path: &Path| walk(&around.cwd.join(path)).is_ok_and(|walk| exposure.is_led_astray(&walk));
+    named.sort_by_cached_key(|(path, _)| astray(path));
+    for (path, write) in named {
+        let refuse = |reason: String| Refusal::Path { path: path.clone(), reason };
+        let bind = Bind { write, named: true };
+        exposure.add(&around.cwd.join(path), bind).map_err(|error| refuse(error.to_string()))?;
     }
     let program = match order.command.first() {
         Some(_) if order.probe => None,
         None => None,
         Some(command) => Some(exposure.program(command, order, around)?),
     };
-    for (paths, write) in [(&order.read, false), (&order.write, true)] {
-        for path in paths {
-            let named = |reason: String| Refusal::Path { path: path.clone(), reason };
-            let bind = Bind { write, named: true };
-            exposure.add(&around.cwd.join(path), bind).map_err(|error| named(error.to_string()))?;
-        }
-    }
     for path in &order.hide {
         exposure.hide(&around.cwd.join(path))?;
     }
@@ -118,6 +137,9 @@ impl Exposure {
         if kernel || walked.real == Path::new("/") {
             return Err(io::Error::other("it belongs to the system as a whole"));
         }
+        if self.is_led_astray(&walked) && !self.covers(&walked.real, bind.write) {
+            return Err(io::Error::other(ASTRAY));
+        }
         // Readable at all? Told here, where the path can still be named.
         fs::metadata(&walked.real)?;
         self.links.extend(walked.links);
@@ -125,6 +147,20 @@ impl Exposure {
         held.write |= bind.write;
         held.named |= bind.named;
         Ok(walked.real)
+    }
+
+    /// Whether the program could have set one of the links on the way.
+    fn is_led_astray(&self, walked: &Walk) -> bool {
+        walked.links.iter().any(|(link, _)| self.may_change(link))
+    }
+
+    fn may_change(&self, path: &Path) -> bool {
+        self.changeable.iter().any(|folder| path.starts_with(folder))
+    }
+
+    /// Whether a path is exposed already, for changing if so asked.
+    fn covers(&self, path: &Path, write: bool) -> bool {
+        path.ancestors().any(|above| self.binds.get(above).is_some_and(|bind| bind.write || !write))
     }
 
     /// Exposes a path for reading, if it is there.
@@ -146,7 +182,20 @@ impl Exposure {
             _ => Refusal::Exec { command: command.to_owned(), reason: error.to_string() },
         })?;
         let place = Place::new(around);
+        // What a script or a link says that the program may change itself is not believed.
+        let believed = !names.iter().any(|name| self.may_change(name));
         for name in &names {
+            if !believed && walk(name).is_ok_and(|walked| self.covers(&walked.real, false)) {
+                continue;
+            }
+            if !believed {
+                let reason = format!(
+                    "a file that it may change itself leads to `{}`; name that under what it may \
+                     read",
+                    name.display()
+                );
+                return Err(Refusal::Exec { command: command.to_owned(), reason });
+            }
             self.offer(name);
             for part in place.installed_with(name) {
                 self.offer(&part);
@@ -155,6 +204,9 @@ impl Exposure {
         for argument in order.command.iter().skip(1).filter(|argument| !argument.is_empty()) {
             let named = around.cwd.join(argument);
             let Ok(walked) = walk(&named) else { continue };
+            if self.is_led_astray(&walked) && !self.covers(&walked.real, false) {
+                continue;
+            }
             for part in place.belongs_to(&named).into_iter().chain(place.belongs_to(&walked.real)) {
                 self.offer(&part);
             }
@@ -196,8 +248,10 @@ impl Exposure {
         Ok(())
     }
 
-    /// Gives the entries of a folder one by one, except what leads to the hidden path.
+    /// Gives the entries of a folder one by one, except what leads to the hidden path. It was the
+    /// folder that was named, not they: another hidden path may be one of them.
     fn give_around(&mut self, folder: &Path, hidden: &Path, bind: Bind) -> io::Result<()> {
+        let bind = Bind { named: false, ..bind };
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let path = entry.path();

@@ -121,3 +121,49 @@ fn the_system_as_a_whole_cannot_be_named() {
         assert!(matches!(scene.plan(&order), Err(Refusal::Path { .. })), "{path}");
     }
 }
+
+#[test]
+fn what_a_program_may_change_does_not_decide_what_it_sees() {
+    let scene = Scene::new(&["shared/a", "secret/key", "secret/bin/tool", "cwd/x"]);
+    let root = scene.root();
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+    // As a program that ran before may have left it.
+    link("../secret", "shared/node_modules");
+    link("../secret/bin/tool", "shared/tool");
+    link("../secret", "shared/sub");
+    link("/usr/bin", "shared/system");
+    fs::write(root.join("shared/run"), format!("#!{}\n", root.join("secret/bin/tool").display()))
+        .unwrap();
+    for file in ["secret/bin/tool", "shared/run"] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(root.join(file), mode).unwrap();
+    }
+
+    let open = |order: &mut Order| order.write.push(root.join("shared"));
+    // Beside the working folder, and as an argument: left out.
+    let mut order = scene.order(&["/bin/sh", "@/shared/tool", "@/shared/sub/key"]);
+    open(&mut order);
+    order.cwd = Some(root.join("shared"));
+    let around = Surroundings { cwd: root.join("shared"), home: None, search: "/bin".into() };
+    let (exposure, _) = plan(&order, &around).unwrap();
+    assert!(scene.sees(&exposure, "shared/a") && !scene.sees(&exposure, "secret/key"));
+
+    // Named, as the program, or as its interpreter: refused.
+    let mut read = scene.order(&["/bin/sh"]);
+    read.read.push(root.join("shared/sub"));
+    let mut write = scene.order(&["/bin/sh"]);
+    write.write.push(root.join("shared/system"));
+    let mut cwd = scene.order(&["/bin/sh"]);
+    cwd.cwd = Some(root.join("shared/sub"));
+    let program = scene.order(&["@/shared/tool"]);
+    let script = scene.order(&["@/shared/run"]);
+    for mut order in [read, write, cwd, program, script] {
+        assert!(scene.plan(&order).is_ok(), "{:?}", order.command);
+        open(&mut order);
+        assert!(scene.plan(&order).is_err(), "{:?} {:?}", order.command, order.cwd);
+        // Unless somebody else says the same. What is named for writing stays refused.
+        order.read.push(root.join("secret"));
+        let named = order.cwd.is_none() && order.write.len() == 1;
+        assert_eq!(scene.plan(&order).is_ok(), named, "{:?} {:?}", order.command, order.cwd);
+    }
+}

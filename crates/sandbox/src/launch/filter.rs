@@ -15,7 +15,7 @@ use seccompiler::{
 
 mod calls;
 
-use calls::{ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE};
+use calls::{ALLOWED, ALLOWED_HERE, MODES, MODES_HERE, REFUSED, REFUSED_HERE};
 
 /// Flags of `clone` that make a namespace, and none that a program needs otherwise.
 const NAMESPACES: [libc::c_int; 7] = [
@@ -34,6 +34,9 @@ const FAMILIES: [libc::c_int; 3] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6
 /// Requests that put words into the mouth of whoever sits at a terminal.
 const TYPING: [u64; 2] = [0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */];
 
+/// Flags of `open` by which a file is made: `O_CREAT`, and the bit of its own in `O_TMPFILE`.
+const MAKING: [u64; 2] = [0o100, 0o20_000_000];
+
 /// Puts both filters up for this process and all it starts.
 pub(super) fn put_up() -> Result<String, String> {
     // Of two refusals the later filter's counts.
@@ -42,7 +45,7 @@ pub(super) fn put_up() -> Result<String, String> {
         seccompiler::apply_filter(&program).map_err(|error| error.to_string())?;
     }
     Ok(format!(
-        "{} system calls allowed, namespaces and odd sockets refused",
+        "{} system calls allowed, namespaces, odd sockets and setuid files refused",
         ALLOWED.len() + ALLOWED_HERE.len()
     ))
 }
@@ -87,7 +90,31 @@ fn refusals() -> Result<BpfProgram, seccompiler::BackendError> {
         typing.push(SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, request)?])?);
     }
     rules.insert(libc::SYS_ioctl, typing);
+    for (call, mode, flags) in MODES.iter().chain(MODES_HERE) {
+        rules.insert(*call, borrowing(*mode, *flags)?);
+    }
     compile(rules, SeccompAction::Allow, errno(libc::EPERM))
+}
+
+/// Rules for a call that gives a file a mode which lends its owner's rights to whoever runs it:
+/// where the caller is root, that file would be root's, and lie in a folder of the host.
+fn borrowing(mode: u8, flags: Option<u8>) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let mut rules = Vec::new();
+    for bit in [libc::S_ISUID, libc::S_ISGID] {
+        let bit = u64::from(bit);
+        let lends = || condition(mode, SeccompCmpOp::MaskedEq(bit), bit);
+        match flags {
+            None => rules.push(SeccompRule::new(vec![lends()?])?),
+            // Without one of these the mode means nothing, and may be anything.
+            Some(flags) => {
+                for making in MAKING {
+                    let makes = condition(flags, SeccompCmpOp::MaskedEq(making), making)?;
+                    rules.push(SeccompRule::new(vec![lends()?, makes])?);
+                }
+            }
+        }
+    }
+    Ok(rules)
 }
 
 fn condition(

@@ -19,8 +19,9 @@ use super::ledger::Layers;
 use super::{Handover, INNER, MARKER, Means, descriptors, gate, identity, inherited, name};
 use crate::cgroup::{Group, WayBack};
 use crate::control::{Gate, Order, Refusal, Report, TERMINATE, call, receive, send, send_gate};
+use crate::egress::{self, PORT};
 use crate::exposure::{Surroundings, plan};
-use crate::{Network, cgroup, egress};
+use crate::{Network, cgroup};
 
 /// Where programs are, if nobody says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -206,35 +207,21 @@ fn one(flag: CloneFlags, detail: &str) -> Result<String, String> {
 /// Leaves the host's network, if the spec says so. Gives the socket that is the only way out, if
 /// there is to be one.
 fn leave_network(layers: &mut Layers, order: &Order) -> Result<Option<TcpListener>, Refusal> {
-    let proxied = |listener: &TcpListener| {
-        let place = listener.local_addr().map(|place| format!(" at {place}")).unwrap_or_default();
-        format!("where a server has one: only by way of the proxy{place}")
-    };
     match order.network {
         Network::None => {
-            // Whether there could be a gate, tried where nobody sees it.
-            let tried =
-                if order.probe { one(CloneFlags::CLONE_NEWNET, "") } else { Ok(String::new()) };
-            let tried = match tried {
-                Ok(_) if !order.probe => Ok("there is none".to_owned()),
-                Ok(_) => gate::open().map(|gate| proxied(&gate)).map_err(|error| error.to_string()),
-                Err(reason) => Err(reason),
-            };
+            let egress = if order.probe { try_gate() } else { Ok("no way out".to_owned()) };
             let outcome = one(CloneFlags::CLONE_NEWNET, "no network, not even loopback");
             layers.require(name::NETWORK, outcome)?;
-            layers.note(name::EGRESS, tried);
+            layers.note(name::EGRESS, egress);
             Ok(None)
         }
         Network::Proxy => {
             let outcome = one(CloneFlags::CLONE_NEWNET, "no network but a loopback of its own");
             let apart = layers.require(name::NETWORK, outcome)?;
-            let opened = if apart {
-                gate::open().map_err(|error| error.to_string())
-            } else {
-                Err("it needs a network namespace".to_owned())
-            };
-            let told = opened.as_ref().map(proxied).map_err(Clone::clone);
-            layers.require(name::EGRESS, told)?;
+            let opened =
+                if apart { open_gate() } else { Err("it needs a network namespace".into()) };
+            let told = opened.as_ref().map(|_| format!("only through the proxy at port {PORT}"));
+            layers.require(name::EGRESS, told.map_err(Clone::clone))?;
             Ok(opened.ok())
         }
         Network::Host => {
@@ -244,6 +231,16 @@ fn leave_network(layers: &mut Layers, order: &Order) -> Result<Option<TcpListene
             Ok(None)
         }
     }
+}
+
+fn open_gate() -> Result<TcpListener, String> {
+    gate::open().map_err(|error| error.to_string())
+}
+
+/// Whether there could be a gate, tried in a namespace that is left at once.
+fn try_gate() -> Result<String, String> {
+    one(CloneFlags::CLONE_NEWNET, "")?;
+    open_gate().map(|_| "with hosts named, a proxy is the only way out".to_owned())
 }
 
 /// Hands the program's way out to the caller, and gives what is to be kept until the end.

@@ -7,11 +7,14 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::pivot_root;
 
 use super::{Handover, INSIDE};
@@ -180,10 +183,39 @@ fn bind_all(exposure: &Exposure) -> Result<(), String> {
     for (path, bound) in &exposure.binds {
         let above = path.ancestors().skip(1).find_map(|above| exposure.binds.get(above));
         if above.is_none_or(|above| above.write != bound.write) {
-            bind(&on_host(path), path)?;
+            bind_pinned(path)?;
         }
     }
     Ok(())
+}
+
+/// Binds a path of the host under its own name. Both ends are pinned down first, part by part and
+/// through no link: where a program that already runs may change a folder above, it could set one
+/// in between.
+fn bind_pinned(path: &Path) -> Result<(), String> {
+    let expose = |error: io::Error| doing("expose", path)(error);
+    let (source, target) = (pin(&on_host(path)).map_err(expose)?, pin(path).map_err(expose)?);
+    let numbered = |pinned: &OwnedFd| format!("{HOST}/proc/self/fd/{}", pinned.as_raw_fd());
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    let (from, to) = (numbered(&source), numbered(&target));
+    mount(Some(from.as_str()), to.as_str(), None::<&str>, flags, None::<&str>)
+        .map_err(|error| expose(error.into()))
+}
+
+/// Opens what an absolute path names, refusing links.
+fn pin(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let mut pinned = open("/", flags, Mode::empty())?;
+    for part in path.components() {
+        if let Component::Normal(name) = part {
+            pinned = openat(&pinned, name, flags, Mode::empty())?;
+        }
+    }
+    let kind = SFlag::from_bits_truncate(fstat(&pinned)?.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFLNK {
+        return Err(io::Error::other("it has become a link"));
+    }
+    Ok(pinned)
 }
 
 /// Where a path of the host is found until the end.

@@ -10,7 +10,6 @@
 
 mod container;
 mod escape;
-mod kernel;
 mod life;
 mod refusal;
 mod use_case;

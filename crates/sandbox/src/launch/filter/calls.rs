@@ -35,7 +35,7 @@ pub(super) const ALLOWED: &[libc::c_long] = &[
     libc::SYS_mq_open, libc::SYS_mq_timedreceive, libc::SYS_mq_timedsend, libc::SYS_mq_unlink,
     libc::SYS_mremap, libc::SYS_msgctl, libc::SYS_msgget, libc::SYS_msgrcv, libc::SYS_msgsnd,
     libc::SYS_msync, libc::SYS_munlock, libc::SYS_munlockall, libc::SYS_munmap,
-    libc::SYS_nanosleep, libc::SYS_newfstatat, libc::SYS_openat, libc::SYS_openat2,
+    libc::SYS_nanosleep, libc::SYS_newfstatat, libc::SYS_openat,
     libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal, libc::SYS_pipe2, libc::SYS_pkey_alloc,
     libc::SYS_pkey_free, libc::SYS_pkey_mprotect, libc::SYS_ppoll, libc::SYS_prctl,
     libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2, libc::SYS_prlimit64,
@@ -86,6 +86,31 @@ pub(super) const ALLOWED_HERE: &[libc::c_long] = &[
 /// Older forms of the same, where the machine still has them.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const ALLOWED_HERE: &[libc::c_long] = &[];
+
+/// Calls that give a file its mode: where the mode stands, and where the flags, if without them
+/// there is none. `openat2` has both in memory, out of a filter's sight, and is not allowed.
+pub(super) const MODES: &[(libc::c_long, u8, Option<u8>)] = &[
+    (libc::SYS_fchmod, 1, None),
+    (libc::SYS_fchmodat, 2, None),
+    (452 /* fchmodat2 */, 2, None),
+    (libc::SYS_mkdirat, 2, None),
+    (libc::SYS_mknodat, 2, None),
+    (libc::SYS_openat, 3, Some(2)),
+];
+
+/// More of that, where the machine has it.
+#[cfg(target_arch = "x86_64")]
+pub(super) const MODES_HERE: &[(libc::c_long, u8, Option<u8>)] = &[
+    (libc::SYS_chmod, 1, None),
+    (libc::SYS_creat, 1, None),
+    (libc::SYS_mkdir, 1, None),
+    (libc::SYS_mknod, 1, None),
+    (libc::SYS_open, 2, Some(1)),
+];
+
+/// More of that, where the machine has it.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const MODES_HERE: &[(libc::c_long, u8, Option<u8>)] = &[];
 
 /// What could be used against the machine or other programs.
 #[rustfmt::skip]

@@ -1,6 +1,9 @@
 //! Ways out by system calls.
 
-use crate::{has, python, run, shell};
+use serde_json::json;
+
+use super::{Hostile, Outcome, is_root, only_outside};
+use crate::{Scene, has, python, run, shell};
 
 /// Makes one system call and tells its error number.
 const CALL: &str = "
@@ -92,4 +95,68 @@ async fn it_has_no_rights_and_gains_none() {
         let ended = shell(&format!("{command} && echo DONE")).await;
         assert!(!ended.out.contains("DONE"), "{command}: {ended:?}");
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn a_server_cannot_mount() {
+    if !has("python3") || !is_root() {
+        return println!("skipped: needs python3, and a caller who could mount");
+    }
+    let scene = Scene::new(&[("at/x", "")]);
+    only_outside("mount", json!({ "path": scene.text("at") })).await;
+    let outcome = Hostile::inside(&Hostile::spec()).tries("mount", json!({ "path": "/tmp" })).await;
+    assert_eq!(outcome, Outcome::Refused("EPERM".into()));
+}
+
+#[tokio::test]
+async fn a_server_cannot_make_a_namespace() {
+    if !has("python3") {
+        return;
+    }
+    const USER: i32 = 0x1000_0000;
+    for flags in [USER, 0x0002_0000, 0x4000_0000, 0x2000_0000, 0x0800_0000, USER | 0x0002_0000] {
+        let with = json!({ "flags": flags });
+        let outcome = Hostile::inside(&Hostile::spec()).tries("unshare", with.clone()).await;
+        assert_eq!(outcome, Outcome::Refused("EPERM".into()), "{flags:x}");
+        if is_root() {
+            assert_eq!(Hostile::outside().tries("unshare", with).await.got(), "done", "{flags:x}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_cannot_become_somebody_else() {
+    if !has("python3") {
+        return;
+    }
+    let mut hostile = Hostile::inside(&Hostile::spec());
+    for user in [0, 65534] {
+        let outcome = hostile.tries("setuid", json!({ "user": user })).await;
+        assert!(outcome.is_refused(), "{user}: {outcome:?}");
+        if is_root() {
+            let outcome = Hostile::outside().tries("setuid", json!({ "user": user })).await;
+            assert_eq!(outcome.got(), "done");
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn a_server_has_no_keyring_and_no_ring_of_calls() {
+    if !has("python3") {
+        return;
+    }
+    for what in ["keyring", "uring"] {
+        let outcome = Hostile::inside(&Hostile::spec()).tries(what, json!({})).await;
+        assert_eq!(outcome, Outcome::Refused("EPERM".into()), "{what}");
+        let control = Hostile::outside().tries(what, json!({})).await;
+        if control.is_refused() {
+            println!("no control: {what} is refused on this machine as such: {control:?}");
+        }
+    }
+    let mut hostile = Hostile::inside(&Hostile::spec());
+    let keys = hostile.tries("read", json!({ "path": "/proc/keys" })).await;
+    let hidden = keys.is_refused() || keys == Outcome::Got("".into());
+    assert!(hidden, "the host's keys are not listed: {keys:?}");
 }
