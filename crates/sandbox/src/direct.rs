@@ -12,8 +12,8 @@ use crate::{Child, Layer, Limits, Sandbox, SpawnError, Spec};
 /// The environment is cleared all the same, resource limits are set, and the program is killed
 /// with its process group when its [`Child`] is dropped; should the caller be killed, a program
 /// that ignores the end of its input lives on. Limits are set the moment after the start, and a limit on processes is not set at all: without a namespace it would
-/// count everything else the user runs. `read`, `write`, `hide` and `network` of the spec mean
-/// nothing here.
+/// count everything else the user runs. `read`, `write`, `hide`, `network` and `egress` of the
+/// spec mean nothing here.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

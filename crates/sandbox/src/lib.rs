@@ -45,11 +45,23 @@
 //! # What holds, and what does not
 //!
 //! The program sees no file, process, socket, variable or network that was not given to it; it
-//! cannot gain rights; it dies with its [`Child`] and with the program that started it. It shares
-//! the kernel: a hole there is a hole here. Memory is bounded per process, not per tree, because
-//! cgroups are left alone. [`Network::Host`] is the whole of the host's network, loopback
-//! included. A caller that is root passes on the ownership of root's files, though none of
-//! root's capabilities, unless [`Native::user`] names somebody else; better to be nobody special.
+//! cannot gain rights; it dies with its [`Child`] and with the program that started it. What it
+//! leaves in a folder it may change does not decide what is exposed next time: a link there is
+//! not followed to where nothing was given, and no file there lends its owner's rights.
+//!
+//! With [`Network::Proxy`] it reaches the hosts of [`Spec::egress`] and nothing else. It has a
+//! loopback of its own, and on it a socket that this process answers: HTTP requests and tunnels
+//! (`CONNECT`), each judged by its host, its port, and every address its name leads to. Whatever
+//! it sends to a host it may reach is between the two: a tunnel is not looked into, so a server
+//! that stands for many hosts (a content network) may be asked for another of them, and a
+//! wildcard lets words travel in the names that are looked up. No UDP, so no QUIC.
+//!
+//! It shares the kernel: a hole there is a hole here. Memory is bounded per process, and for the
+//! tree only where control groups (version 2) may be made: as an ordinary user that is where
+//! systemd was told `Delegate=yes`, or in a container of one's own. [`Network::Host`] is the whole
+//! of the host's network, loopback included. A caller that is root passes on the ownership of
+//! root's files, though none of root's capabilities, unless [`Native::user`] names somebody else;
+//! better to be nobody special.
 //!
 //! Linux only.
 

@@ -83,14 +83,33 @@ pub enum Network {
 
 /// Where a program may go through the proxy. Names are resolved by the proxy, and the address it
 /// found is the one it connects to, so that a name cannot mean two things.
+///
+/// ```
+/// use doorward_sandbox::{Egress, Native, Network, Sandbox, Spec, SpawnError};
+///
+/// let mut spec = Spec::new(["npx", "-y", "tracker-mcp"]);
+/// spec.network = Network::Proxy;
+/// spec.egress = Egress {
+///     hosts: vec!["registry.npmjs.org".into(), "*.tracker.example:8443".into()],
+///     private: vec!["10.20.0.0/16".into()],
+/// };
+///
+/// // A rule is a host, not a URL. That is told before anything is started.
+/// spec.egress.hosts.push("https://tracker.example/".into());
+/// let refused = Native::default().spawn(&spec);
+/// assert!(matches!(refused, Err(SpawnError::Egress { .. })));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Egress {
     /// Hosts that may be reached: `api.example.com`, `*.example.com` (any depth, not the name
-    /// itself), an IP address; each with `:port` or, without one, ports 443 and 80.
+    /// itself), an IP address (IPv6 in brackets); each with `:port` or, without one, ports 443
+    /// and 80. Names beyond ASCII are written in their `xn--` form; case and a dot at the end do
+    /// not matter.
     pub hosts: Vec<String>,
     /// Private, loopback, link-local and metadata addresses that may be reached all the same:
-    /// IP networks in CIDR form. Without, no name may lead there.
+    /// IP networks in CIDR form. Without, no name may lead there. A host must be named all the
+    /// same.
     pub private: Vec<String>,
 }
 

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::address::canonical;
 use super::pulse::{Pulse, Watched};
@@ -61,6 +62,26 @@ pub(crate) struct Proxy {
     policy: Policy,
     outlet: Arc<dyn Outlet>,
     bounds: Bounds,
+    warnings: Warnings,
+}
+
+/// How many warnings there have been of late, so that a program cannot drown the log.
+#[derive(Debug)]
+struct Warnings(Mutex<(Instant, u32)>);
+
+impl Warnings {
+    /// Within one minute; the rest is for who looks closer.
+    const MOST: u32 = 60;
+
+    fn is_one_more(&self) -> bool {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = &mut *window;
+        if since.elapsed() > Duration::from_mins(1) {
+            (*since, *count) = (Instant::now(), 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= Self::MOST
+    }
 }
 
 /// What is answered: somebody else's body, or a line of ours.
@@ -98,7 +119,8 @@ impl Proxy {
     /// A proxy for the program of this name.
     pub(crate) fn new(program: &str, policy: Policy, outlet: Arc<dyn Outlet>) -> Self {
         let bounds = Bounds::default();
-        Self { program: program.to_owned(), policy, outlet, bounds }
+        let warnings = Warnings(Mutex::new((Instant::now(), 0)));
+        Self { program: program.to_owned(), policy, outlet, bounds, warnings }
     }
 
     #[cfg(test)]
@@ -250,7 +272,11 @@ impl Proxy {
     fn refuse(&self, target: &str, reason: String, told: &str) -> Denied {
         let target: String = target.chars().take(300).collect();
         let told = format!("{target}: {told}");
-        tracing::warn!(program = %self.program, %target, %reason, "egress refused");
+        if self.warnings.is_one_more() {
+            tracing::warn!(program = %self.program, %target, %reason, "egress refused");
+        } else {
+            tracing::debug!(program = %self.program, %target, %reason, "egress refused");
+        }
         self.outlet.refused(&EgressRefusal { program: self.program.clone(), target, reason });
         Denied { status: StatusCode::FORBIDDEN, told }
     }
@@ -301,4 +327,18 @@ fn agrees(headers: &HeaderMap, host: &Host, port: u16, usual: u16) -> Result<(),
         return Err(differs);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn warnings_are_bounded_by_the_minute() {
+        let warnings = Warnings(Mutex::new((Instant::now(), 0)));
+        let loud = || (0..1000).filter(|_| warnings.is_one_more()).count();
+        assert_eq!((loud(), loud()), (60, 0));
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(loud(), 60);
+    }
 }

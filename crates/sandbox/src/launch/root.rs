@@ -261,3 +261,28 @@ fn leave_host() -> Result<(), String> {
     umount2(host, MntFlags::MNT_DETACH).map_err(doing("leave", host))?;
     fs::remove_dir(host).map_err(doing("remove", host))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_pinned_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/file"), "").unwrap();
+        symlink("a", root.join("link")).unwrap();
+        symlink("b/file", root.join("a/last")).unwrap();
+        for (path, pinned) in [
+            ("a/b", true),
+            ("a/b/file", true),
+            ("link", false),
+            ("link/b", false),
+            ("a/last", false),
+            ("a/missing", false),
+        ] {
+            assert_eq!(pin(&root.join(path)).is_ok(), pinned, "{path}");
+        }
+    }
+}

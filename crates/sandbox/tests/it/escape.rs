@@ -74,7 +74,7 @@ impl Hostile {
         let asked = json!({ "try": what, "with": with });
         self.stdin.write_all(format!("{asked}\n").as_bytes()).await.unwrap();
         let answer =
-            tokio::time::timeout(std::time::Duration::from_secs(60), self.lines.next_line());
+            tokio::time::timeout(std::time::Duration::from_mins(1), self.lines.next_line());
         let line = answer.await.expect("it answers").unwrap();
         let line = line.unwrap_or_else(|| panic!("it ended at {asked}"));
         let mut answer: Value = serde_json::from_str(&line).unwrap();

@@ -411,8 +411,9 @@ async fn node_goes_by_the_proxy_of_its_own_accord() {
     let version = std::process::Command::new("node").arg("--version").output().unwrap();
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let major: u32 = version.trim_start_matches('v').split('.').next().unwrap().parse().unwrap();
-    // Older ones do not know the variable: for them there is no way at all.
-    assert_eq!(ended.out.contains("hello"), major >= 24, "{version} {ended:?}");
+    // Older ones may not know the variable: for them there is no way at all.
+    assert!(ended.out.contains("hello") || major < 24, "{version} {ended:?}");
+    assert!(ended.out.contains("403") || ended.out.contains("failed"), "{version} {ended:?}");
 }
 
 #[tokio::test]

@@ -109,12 +109,14 @@ async fn a_server_cannot_mount() {
     assert_eq!(outcome, Outcome::Refused("EPERM".into()));
 }
 
+/// `CLONE_NEWUSER`.
+const USER: i32 = 0x1000_0000;
+
 #[tokio::test]
 async fn a_server_cannot_make_a_namespace() {
     if !has("python3") {
         return;
     }
-    const USER: i32 = 0x1000_0000;
     for flags in [USER, 0x0002_0000, 0x4000_0000, 0x2000_0000, 0x0800_0000, USER | 0x0002_0000] {
         let with = json!({ "flags": flags });
         let outcome = Hostile::inside(&Hostile::spec()).tries("unshare", with.clone()).await;

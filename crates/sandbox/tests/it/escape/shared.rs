@@ -108,7 +108,7 @@ async fn a_folder_swapped_for_a_link_while_another_starts_gives_nothing() {
     let (scene, spec) = scene();
     let mut hostile = Hostile::inside(&spec);
     let swapping = tokio::spawn({
-        let with = json!({ "path": scene.text("shared/kept"), "other": "../secret", "seconds": 4 });
+        let with = json!({ "path": scene.text("shared/kept"), "other": "../secret", "seconds": 2 });
         async move { hostile.tries("swap", with).await.got() }
     });
     let (look, key) = (scene.text("shared/kept"), scene.text("secret/key"));
