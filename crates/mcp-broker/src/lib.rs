@@ -106,6 +106,8 @@ pub mod pin;
 mod protocol;
 mod rewrite;
 mod seal;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod serve;
 mod server;
 mod shelf;

@@ -60,14 +60,17 @@ pub trait PinStore: Send + Sync {
     ) -> BoxFuture<'a, Result<bool, PinError>>;
 }
 
+/// By server and tool.
+type Held = BTreeMap<(Arc<str>, Arc<str>), Pin>;
+
 /// Pins in memory: gone with the process, so every start is a first use again.
 #[derive(Default)]
 pub struct MemoryPins {
-    pins: Mutex<BTreeMap<(Arc<str>, Arc<str>), Pin>>,
+    pins: Mutex<Held>,
 }
 
 impl MemoryPins {
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<(Arc<str>, Arc<str>), Pin>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
         act(&mut self.pins.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -80,9 +83,8 @@ impl fmt::Debug for MemoryPins {
 
 impl PinStore for MemoryPins {
     fn pins<'a>(&'a self, server: &'a str) -> BoxFuture<'a, Result<Vec<Pin>, PinError>> {
-        let of_server = |pins: &mut BTreeMap<_, Pin>| {
-            pins.values().filter(|pin| *pin.server == *server).cloned().collect()
-        };
+        let of_server =
+            |pins: &mut Held| pins.values().filter(|pin| *pin.server == *server).cloned().collect();
         let found = self.with(of_server);
         Box::pin(async { Ok(found) })
     }
