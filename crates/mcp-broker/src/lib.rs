@@ -106,6 +106,8 @@ pub mod pin;
 mod protocol;
 mod rewrite;
 mod seal;
+#[cfg(feature = "redact")]
+pub mod redact;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod serve;
