@@ -118,7 +118,7 @@ impl Redaction {
             let decoded = Decoded::of(raw);
             let found = match string.member {
                 Some(name) if !decoded.text.is_empty() && table::is_secret_name(&name) => {
-                    vec![(0..decoded.text.len(), &*table::NAMED)]
+                    vec![(0..decoded.text.len(), table::NAMED)]
                 }
                 _ => secrets(&rules, &decoded.text),
             };
