@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-/// The longest line taken, in bytes.
+/// The longest line taken where nobody says otherwise, in bytes.
 pub(crate) const LONGEST: usize = 16 << 20;
 /// How much is kept of a line that is too long.
 pub(crate) const PEEK: usize = 256;
@@ -15,19 +15,25 @@ pub(crate) struct Lines<R> {
     line: Vec<u8>,
     too_long: bool,
     taken: bool,
+    longest: usize,
 }
 
 /// One line, without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     Whole(&'a [u8]),
-    /// It was longer than [`LONGEST`]; this is how it began.
+    /// It was longer than allowed; this is how it began.
     TooLong(&'a [u8]),
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, line: Vec::new(), too_long: false, taken: false }
+        Self { input, line: Vec::new(), too_long: false, taken: false, longest: LONGEST }
+    }
+
+    /// Takes lines of up to so many bytes.
+    pub(crate) fn up_to(self, longest: usize) -> Self {
+        Self { longest, ..self }
     }
 
     /// The next line that is not blank; `None` at the end of the stream.
@@ -44,7 +50,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 Some(at) => (true, at, at + 1),
                 None => (false, chunk.len(), chunk.len()),
             };
-            if self.line.len() + kept > LONGEST {
+            if self.line.len() + kept > self.longest {
                 self.too_long = true;
                 self.line.truncate(PEEK);
                 self.line.shrink_to_fit();

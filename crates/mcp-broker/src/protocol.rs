@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use doorward_core::{ToolReply, TraceContext};
+use doorward_core::{LogLevel, ToolReply, TraceContext};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -38,6 +38,7 @@ pub(crate) mod code {
 pub(crate) const META_PREFIX: &str = "io.modelcontextprotocol/";
 pub(crate) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 pub(crate) const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const META_LOG: &str = "io.modelcontextprotocol/logLevel";
 const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 pub(crate) const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
@@ -167,44 +168,63 @@ pub(crate) fn shown(text: &str, era: Era) -> Cow<'_, str> {
     less.unwrap_or(Cow::Borrowed(text))
 }
 
-/// The parameters of `initialize`.
+/// The parameters of `initialize`. Connections are opened for an identity and not for one client,
+/// so all is declared that any client may be asked; what the client of a call cannot do is refused
+/// when it is asked for.
 pub(crate) fn initialize_params() -> String {
+    const CAPABILITIES: &str =
+        r#"{"sampling":{},"elicitation":{"form":{},"url":{}},"roots":{"listChanged":true}}"#;
     let (version, client) = (DATED[0], client_info());
-    format!(r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{client}}}"#)
+    format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{CAPABILITIES},"clientInfo":{client}}}"#
+    )
+}
+
+/// What `_meta` of a request to a server is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RequestMeta<'a> {
+    /// `_meta` as the client wrote it.
+    pub(crate) client: Option<&'a RawValue>,
+    pub(crate) trace: Option<&'a TraceContext>,
+    /// The token under which progress is told to us, where the client wants any.
+    pub(crate) progress: Option<u64>,
+    /// What the client can do, a JSON object. None at all where `None`.
+    pub(crate) capabilities: Option<&'a str>,
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 /// The `_meta` of a request to a server: the client's own keys, without those that belong to the
 /// client's connection; the trace; what a modern server must be told. `None` where empty.
-pub(crate) fn request_meta(
-    era: Era,
-    client: Option<&RawValue>,
-    trace: Option<&TraceContext>,
-) -> Option<String> {
+pub(crate) fn request_meta(era: Era, of: &RequestMeta<'_>) -> Option<String> {
     let mut pieces: Vec<Cow<'_, str>> = Vec::new();
-    let text = client.map_or("", RawValue::get);
+    let text = of.client.map_or("", RawValue::get);
     for member in edit::members(text).unwrap_or_default() {
         let name = &*member.name;
         let ours = name.starts_with(META_PREFIX)
             || name == "progressToken"
-            || (trace.is_some() && matches!(name, "traceparent" | "tracestate"));
+            || (of.trace.is_some() && matches!(name, "traceparent" | "tracestate"));
         if !ours {
             pieces.push(edit::written(text, &member));
         }
     }
-    if let Some(trace) = trace {
+    if let Some(trace) = of.trace {
         pieces.push(format!(r#""traceparent":{}"#, edit::quote(&trace.traceparent)).into());
         if let Some(state) = &trace.tracestate {
             pieces.push(format!(r#""tracestate":{}"#, edit::quote(state)).into());
         }
     }
+    if let Some(token) = of.progress {
+        pieces.push(format!(r#""progressToken":{token}"#).into());
+    }
     if era == Era::Modern {
-        let client = client_info();
-        pieces.push(
-            format!(
-                r#""{META_VERSION}":"{MODERN}","{META_CLIENT}":{client},"{META_CAPABILITIES}":{{}}"#
-            )
-            .into(),
+        let (client, can) = (client_info(), of.capabilities.unwrap_or("{}"));
+        let told = format!(
+            r#""{META_VERSION}":"{MODERN}","{META_CLIENT}":{client},"{META_CAPABILITIES}":{can}"#
         );
+        pieces.push(told.into());
+        if let Some(level) = of.log_level.and_then(|level| serde_json::to_string(&level).ok()) {
+            pieces.push(format!(r#""{META_LOG}":{level}"#).into());
+        }
     }
     (!pieces.is_empty()).then(|| edit::object(pieces.into_iter()))
 }

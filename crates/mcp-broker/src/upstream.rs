@@ -3,20 +3,38 @@
 #[cfg(feature = "http")]
 mod address;
 pub(crate) mod child;
+mod ear;
 mod handshake;
+mod hearing;
 pub(crate) mod mirror;
 #[cfg(feature = "http")]
 pub(crate) mod origin;
 pub(crate) mod pages;
+mod past;
+mod pool;
+mod question;
+#[cfg(feature = "http")]
+mod reach;
+mod rounds;
 #[cfg(feature = "http")]
 mod sse;
+#[cfg(feature = "http")]
+mod streamable;
+mod tasks;
+mod turns;
+#[cfg(feature = "http")]
+mod two_ways;
+mod watch;
 mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_core::{BoxFuture, CallError, Code, Credential, Exchange, ToolReply, TraceContext};
+use doorward_core::{
+    BoxFuture, CallError, Client, Code, Credential, Exchange, RpcFault, Stage, ToolReply,
+    TraceContext,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
@@ -24,7 +42,7 @@ use tokio::sync::broadcast;
 use crate::edit;
 use crate::envelope::RpcError;
 use crate::launch::LaunchError;
-use crate::protocol;
+use crate::protocol::{self, RequestMeta};
 use crate::{Era, State};
 
 /// In whose name a server is asked. It decides which connection is used: no connection serves two
@@ -54,6 +72,9 @@ pub(crate) struct Ask<'a> {
     /// Arguments that a modern HTTP server wants in headers too.
     #[cfg(feature = "http")]
     pub(crate) mirrors: &'a [mirror::Mirror],
+    /// Whether the server may make a task of it although the client takes none: it is polled to
+    /// its end here.
+    pub(crate) polled: bool,
 }
 
 impl<'a> Ask<'a> {
@@ -69,24 +90,49 @@ impl<'a> Ask<'a> {
             exchange: None,
             #[cfg(feature = "http")]
             mirrors: &[],
+            polled: false,
         }
     }
 
-    /// The parameters for a server of this era.
-    fn params(&self, era: Era) -> String {
+    /// The client behind the question.
+    fn client(&self) -> Option<&'a Arc<dyn Client>> {
+        self.exchange?.client.as_ref()
+    }
+
+    /// The parameters for a server of this era; `token` is what its progress is told under.
+    fn params(&self, era: Era, token: Option<u64>) -> String {
         let mut pieces: Vec<Cow<'_, str>> = Vec::with_capacity(4);
         if let Some(inner) = self.params.and_then(|params| edit::inner(params.get())) {
             pieces.push(Cow::Borrowed(inner));
         }
-        if let Some(resume) = self.exchange.and_then(|exchange| exchange.resume.as_ref()) {
+        let mut add = |name: &str, value: &str| {
+            pieces.push(Cow::Owned(["\"", name, "\":", value].concat()));
+        };
+        let task = self.exchange.and_then(|exchange| exchange.task.as_ref());
+        match (era, task) {
+            (Era::Legacy, Some(task)) => add("task", task.get()),
+            (Era::Legacy, None) if self.polled && self.method == "tools/call" => add("task", "{}"),
+            _ => {}
+        }
+        let resume = self.exchange.and_then(|exchange| exchange.resume.as_ref());
+        if let Some(resume) = resume.filter(|_| era == Era::Modern) {
             let members = [("inputResponses", &resume.responses), ("requestState", &resume.state)];
             for (name, value) in members {
-                let Some(value) = value else { continue };
-                pieces.push(Cow::Owned(["\"", name, "\":", value.get()].concat()));
+                value.iter().for_each(|value| add(name, value.get()));
             }
         }
-        if let Some(meta) = protocol::request_meta(era, self.meta, self.trace) {
-            pieces.push(Cow::Owned(["\"_meta\":", &meta].concat()));
+        let client = self.client();
+        let modern = client.filter(|_| era == Era::Modern);
+        let capabilities = rounds::capabilities(modern.map(|client| &**client), self.polled);
+        let meta = RequestMeta {
+            client: self.meta,
+            trace: self.trace,
+            progress: token.filter(|_| client.is_some_and(|client| client.wants_progress())),
+            capabilities: Some(&capabilities),
+            log_level: modern.and_then(|client| client.log_level()),
+        };
+        if let Some(meta) = protocol::request_meta(era, &meta) {
+            add("_meta", &meta);
         }
         edit::object(pieces.into_iter())
     }
@@ -187,6 +233,23 @@ pub(crate) enum Failure {
     #[cfg(feature = "http")]
     #[error("answered with HTTP status {0}")]
     Status(u16),
+    /// It did not take the credential. What it wants instead is for
+    /// [`Credentials`](doorward_core::Credentials) only: a client must never see it.
+    #[cfg(feature = "http")]
+    #[error("answered with HTTP status {status}")]
+    Refused {
+        /// 401 or 403.
+        status: u16,
+        /// What was asked.
+        url: String,
+        /// The values of `WWW-Authenticate`.
+        challenges: Vec<String>,
+    },
+    /// It knew nothing of the connection any more; nothing ran.
+    #[error("forgot the connection")]
+    Lost,
+    #[error("has no connection to spare")]
+    Full,
     #[cfg(feature = "http")]
     #[error("could not be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -200,7 +263,7 @@ impl Failure {
     pub(crate) fn told(self, server: &str) -> CallError {
         let code = match &self {
             Self::Slow => Code::Timeout,
-            Self::Resting(_) | Self::Closed => Code::Overloaded,
+            Self::Resting(_) | Self::Closed | Self::Full => Code::Overloaded,
             _ => Code::Upstream,
         };
         let rest = if let Self::Resting(rest) = &self { Some(*rest) } else { None };
@@ -217,26 +280,45 @@ struct Kind<'a> {
     result_type: Option<Cow<'a, str>>,
     #[serde(default, rename = "isError")]
     is_error: Option<bool>,
+    #[serde(borrow, default)]
+    task: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
 }
 
-/// A call's result, freed of what only one era knows.
+/// A request's result, freed of what only one era knows.
 pub(crate) fn neutral(result: Box<RawValue>) -> Result<ToolReply, Failure> {
     const WRONG: Failure = Failure::Nonsense("answered with something that is no tool result");
-    const INPUT: &str = "The server asks for further input (elicitation, sampling or roots), \
-        which is not supported through this broker yet. The call did not complete.";
 
     let text = result.get();
     let kind: Kind<'_> = edit::read(text.as_bytes()).map_err(|_| WRONG)?;
     let is_error = kind.is_error.unwrap_or(false);
-    match kind.result_type.as_deref() {
-        None => Ok(ToolReply::complete(result, is_error)),
+    let stage = match kind.result_type.as_deref() {
+        // A server with a handshake tells a task by its member alone (`CreateTaskResult`).
+        None if kind.task.is_some() && kind.content.is_none() => Stage::Task,
+        None => Stage::Complete,
         Some("complete") => {
             let plain = edit::without(text, &["resultType"]).ok_or(WRONG)?.into_owned();
             let result = RawValue::from_string(plain).map_err(|_| WRONG)?;
-            Ok(ToolReply::complete(result, is_error))
+            return Ok(ToolReply::complete(result, is_error));
         }
-        Some("input_required") => Ok(ToolReply::error(INPUT)),
-        Some(_) => Err(WRONG),
+        Some("input_required") => Stage::InputRequired,
+        Some("task") => Stage::Task,
+        Some(_) => return Err(WRONG),
+    };
+    Ok(ToolReply { result, is_error, stage })
+}
+
+impl RpcError {
+    /// The same in the words of core.
+    pub(crate) fn fault(&self) -> RpcFault {
+        let (code, message) = (self.code, self.message.clone());
+        RpcFault { code, message, data: self.data.clone() }
+    }
+
+    /// An error of ours, in a server's place.
+    fn own(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None, status: None }
     }
 }
 
@@ -266,13 +348,21 @@ mod tests {
             "null",
             "[]",
             "3",
-            r#"{"resultType":"task"}"#,
+            r#"{"resultType":"other"}"#,
             r#"{"isError":1}"#,
             r#"{"isError":true,"isError":false}"#,
         ] {
             assert!(read(result).is_err(), "{result}");
         }
-        assert!(read(r#"{"resultType":"input_required"}"#).unwrap().is_error);
+        for (result, stage) in [
+            (r#"{"resultType":"input_required","requestState":"s"}"#, Stage::InputRequired),
+            (r#"{"resultType":"task","taskId":"t"}"#, Stage::Task),
+            (r#"{"task":{"taskId":"t"}}"#, Stage::Task),
+            (r#"{"task":{"taskId":"t"},"content":[]}"#, Stage::Complete),
+        ] {
+            let reply = read(result).unwrap();
+            assert_eq!((reply.stage, reply.result.get()), (stage, result));
+        }
     }
 
     #[test]
@@ -286,8 +376,8 @@ mod tests {
         let params = RawValue::from_string(r#"{"name":"t"}"#.into()).unwrap();
         let ask =
             Ask { params: Some(&params), meta: Some(&meta), ..Ask::new("tools/call", &whose) };
-        assert_eq!(ask.params(Era::Legacy), r#"{"name":"t","_meta":{"mine":{"a": 1}}}"#);
-        let modern = ask.params(Era::Modern);
+        assert_eq!(ask.params(Era::Legacy, Some(1)), r#"{"name":"t","_meta":{"mine":{"a": 1}}}"#);
+        let modern = ask.params(Era::Modern, Some(1));
         assert!(modern.contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
         assert!(!modern.contains("progressToken") && !modern.contains("logLevel"), "{modern}");
     }

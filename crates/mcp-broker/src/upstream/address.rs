@@ -17,6 +17,8 @@ const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
+pub(super) const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+
 /// A legacy session, as one credential holds it.
 #[derive(Debug)]
 pub(super) struct Session {

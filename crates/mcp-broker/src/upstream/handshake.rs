@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Failure;
 use super::wire::Wire;
+use super::{Failure, Hello};
 use crate::Era;
 use crate::edit;
-use crate::protocol::{self, DATED, MODERN};
+use crate::protocol::{self, DATED, MODERN, RequestMeta};
 
 /// How long a server may be silent about `server/discover` before it is asked the old way too.
 const PROBE: Duration = Duration::from_secs(2);
@@ -21,20 +22,18 @@ const PROBE: Duration = Duration::from_secs(2);
 struct Discovered<'a> {
     #[serde(borrow, rename = "supportedVersions")]
     versions: Vec<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    capabilities: Option<&'a RawValue>,
     #[serde(default)]
-    capabilities: Capabilities,
+    instructions: Option<String>,
+    #[serde(borrow, default, rename = "_meta")]
+    meta: Option<Meta<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-struct Capabilities {
-    #[serde(default)]
-    tools: Option<ToolsCapability>,
-}
-
-#[derive(Deserialize, Default)]
-struct ToolsCapability {
-    #[serde(default, rename = "listChanged")]
-    list_changed: bool,
+struct Meta<'a> {
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/serverInfo")]
+    server: Option<&'a RawValue>,
 }
 
 /// The result of `initialize`, as far as it matters.
@@ -42,35 +41,65 @@ struct ToolsCapability {
 struct Initialized<'a> {
     #[serde(borrow, rename = "protocolVersion")]
     version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    capabilities: Option<&'a RawValue>,
+    #[serde(default)]
+    instructions: Option<String>,
+    #[serde(borrow, default, rename = "serverInfo")]
+    server: Option<&'a RawValue>,
 }
 
-/// Whether a result of `server/discover` offers the modern revision; then also whether the server
-/// will tell when its tools change.
-pub(crate) fn is_modern(result: &RawValue) -> Option<bool> {
-    let discovered: Discovered<'_> = edit::read(result.get().as_bytes()).ok()?;
-    let tools = discovered.capabilities.tools.unwrap_or_default();
-    discovered.versions.iter().any(|version| version == MODERN).then_some(tools.list_changed)
+fn object(capabilities: Option<&RawValue>) -> Box<RawValue> {
+    let given = capabilities.filter(|given| given.get().starts_with('{'));
+    given.map_or_else(empty, ToOwned::to_owned)
 }
 
-/// The dated revision that a result of `initialize` chose.
-pub(crate) fn dated(result: &RawValue) -> Result<&'static str, Failure> {
-    let version = edit::read::<Initialized<'_>>(result.get().as_bytes())
-        .ok()
-        .and_then(|chosen| DATED.into_iter().find(|known| *known == chosen.version));
-    version.ok_or(Failure::Nonsense("speaks no version of the protocol that we speak"))
+fn empty() -> Box<RawValue> {
+    RawValue::from_string("{}".into()).unwrap_or_default()
+}
+
+/// What a result of `server/discover` says, where it offers the modern revision.
+pub(super) fn discovered(result: &RawValue) -> Option<Hello> {
+    let said: Discovered<'_> = edit::read(result.get().as_bytes()).ok()?;
+    said.versions.iter().any(|version| version == MODERN).then(|| Hello {
+        era: Era::Modern,
+        version: MODERN,
+        capabilities: object(said.capabilities),
+        server_info: said.meta.and_then(|meta| meta.server).map(ToOwned::to_owned),
+        instructions: said.instructions,
+    })
+}
+
+/// What a result of `initialize` says, where it chose a revision that we speak.
+pub(super) fn initialized(result: &RawValue) -> Result<Hello, Failure> {
+    const WRONG: Failure = Failure::Nonsense("speaks no version of the protocol that we speak");
+    let said: Initialized<'_> = edit::read(result.get().as_bytes()).map_err(|_| WRONG)?;
+    let version = DATED.into_iter().find(|known| *known == said.version).ok_or(WRONG)?;
+    Ok(Hello {
+        era: Era::Legacy,
+        version,
+        capabilities: object(said.capabilities),
+        server_info: said.server.map(ToOwned::to_owned),
+        instructions: said.instructions,
+    })
+}
+
+/// The parameters of `server/discover`.
+pub(super) fn probe() -> String {
+    let meta = protocol::request_meta(Era::Modern, &RequestMeta::default()).unwrap_or_default();
+    format!(r#"{{"_meta":{meta}}}"#)
 }
 
 /// Shakes hands over a wire: asks `server/discover` first; an error or silence leads to
 /// `initialize`. A modern server that was merely slow still wins.
-pub(crate) async fn shake(wire: &Wire) -> Result<Era, Failure> {
-    let meta = protocol::request_meta(Era::Modern, None, None).unwrap_or_default();
-    let params = format!(r#"{{"_meta":{meta}}}"#);
+pub(super) async fn shake(wire: &Wire) -> Result<Arc<Hello>, Failure> {
+    let params = probe();
     let mut probe = pin!(wire.request("server/discover", &params));
     let Ok(answer) = tokio::time::timeout(PROBE, &mut probe).await else {
         return shake_both_ways(wire, probe).await;
     };
-    match answer {
-        Ok(result) if is_modern(&result).is_some() => modern(wire, &result).await,
+    match answer.map(|result| discovered(&result)) {
+        Ok(Some(hello)) => Ok(Arc::new(hello)),
         Err(Failure::Gone) => Err(Failure::Gone),
         _ => initialize(wire).await,
     }
@@ -80,40 +109,28 @@ pub(crate) async fn shake(wire: &Wire) -> Result<Era, Failure> {
 async fn shake_both_ways(
     wire: &Wire,
     mut probe: impl Future<Output = Result<Box<RawValue>, Failure>> + Unpin,
-) -> Result<Era, Failure> {
+) -> Result<Arc<Hello>, Failure> {
     let mut initialize = pin!(initialize(wire));
     tokio::select! {
-        Ok(result) = &mut probe => match modern(wire, &result).await {
-            Ok(era) => Ok(era),
-            Err(_) => initialize.await,
+        Ok(result) = &mut probe => match discovered(&result) {
+            Some(hello) => Ok(Arc::new(hello)),
+            None => initialize.await,
         },
-        era = &mut initialize => match era {
+        hello = &mut initialize => match hello {
             // A modern server refuses `initialize` and may still answer the probe.
-            Err(refused @ Failure::Rpc(_)) => match probe.await {
-                Ok(result) => modern(wire, &result).await,
-                Err(_) => Err(refused),
-            },
-            era => era,
+            Err(refused @ Failure::Rpc(_)) => {
+                let late = probe.await.ok().and_then(|result| discovered(&result));
+                late.map(Arc::new).ok_or(refused)
+            }
+            hello => hello,
         },
     }
 }
 
 /// Shakes hands the old way only, for a server that did not survive the new.
-pub(crate) async fn initialize(wire: &Wire) -> Result<Era, Failure> {
+pub(super) async fn initialize(wire: &Wire) -> Result<Arc<Hello>, Failure> {
     let result = wire.request("initialize", &protocol::initialize_params()).await?;
-    dated(&result)?;
+    let hello = initialized(&result)?;
     wire.notify("notifications/initialized").await?;
-    Ok(Era::Legacy)
-}
-
-async fn modern(wire: &Wire, result: &RawValue) -> Result<Era, Failure> {
-    let Some(tells) = is_modern(result) else {
-        return Err(Failure::Nonsense("speaks no version of the protocol that we speak"));
-    };
-    if tells {
-        let meta = protocol::request_meta(Era::Modern, None, None).unwrap_or_default();
-        let params = format!(r#"{{"_meta":{meta},"notifications":{{"toolsListChanged":true}}}}"#);
-        wire.ask_only("subscriptions/listen", &params).await;
-    }
-    Ok(Era::Modern)
+    Ok(Arc::new(hello))
 }

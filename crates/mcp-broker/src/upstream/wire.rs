@@ -4,17 +4,27 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use doorward_core::BoxFuture;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Failure;
+use super::ear::Ear;
+use super::hearing::{self, Attended, Hearing};
+use super::pool::Connection;
+use super::turns::{Manners, Turns};
+use super::watch::{self, Watch};
+use super::{Ask, Failure, Hello};
 use crate::envelope::{self, Message};
 use crate::lines::{self, Line, Lines};
-use crate::protocol::code;
+use crate::protocol::{self, RequestMeta};
+use crate::{Era, edit};
 
 /// How many messages wait for a server that reads slowly, before their senders wait.
 const QUEUE: usize = 64;
+
+/// What an envelope adds to a result, generously.
+const ENVELOPE: usize = 4096;
 
 type Waiting = oneshot::Sender<Result<Box<RawValue>, Failure>>;
 
@@ -27,20 +37,21 @@ pub(crate) struct Wire {
     /// Requests not yet answered; `None` once the other side is gone.
     waiting: Mutex<Option<HashMap<u64, Waiting>>>,
     max_result: usize,
-    /// Goes up when the server says that its tools changed.
-    changes: Arc<AtomicU64>,
+    hearing: Arc<Hearing>,
 }
 
 impl Wire {
     /// A wire, and what it wants written.
-    pub(crate) fn new(
+    pub(super) fn new(
         server: Arc<str>,
         max_result: usize,
-        changes: Arc<AtomicU64>,
+        ear: Arc<Ear>,
+        manners: Arc<Manners>,
     ) -> (Arc<Self>, mpsc::Receiver<String>) {
         let (out, outbox) = mpsc::channel(QUEUE);
         let waiting = Mutex::new(Some(HashMap::new()));
-        let wire = Self { server, out, next: AtomicU64::new(1), waiting, max_result, changes };
+        let hearing = Hearing::new(server.clone(), ear, Turns::new(manners), Some(out.clone()));
+        let wire = Self { server, out, next: AtomicU64::new(1), waiting, max_result, hearing };
         (Arc::new(wire), outbox)
     }
 
@@ -56,6 +67,9 @@ impl Wire {
         self.with_waiting(|waiting| waiting.insert(id, tell)).ok_or(Failure::Gone)?;
         let mut flight = Flight { wire: self, id, sent: false };
         let message = envelope::request(id, method, params);
+        if message.len() > lines::LONGEST {
+            return Err(Failure::Nonsense("was to be sent more than can be sent"));
+        }
         self.out.send(message).await.map_err(|_| Failure::Gone)?;
         flight.sent = method != "initialize";
         told.await.unwrap_or(Err(Failure::Gone))
@@ -68,7 +82,7 @@ impl Wire {
     }
 
     /// Tells the server something.
-    pub(crate) async fn notify(&self, method: &str) -> Result<(), Failure> {
+    pub(super) async fn notify(&self, method: &str) -> Result<(), Failure> {
         self.out.send(envelope::notification(method, None)).await.map_err(|_| Failure::Gone)
     }
 
@@ -80,6 +94,7 @@ impl Wire {
     /// The other side is gone: everybody who waits is told.
     pub(crate) fn close(&self) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.hearing.close();
         for tell in waiting.into_iter().flat_map(HashMap::into_values) {
             tell.send(Err(Failure::Gone)).ok();
         }
@@ -97,7 +112,7 @@ impl Wire {
 
     /// Takes one line from the server. Lines that are no messages are let go: many servers print
     /// banners to their output.
-    fn take(&self, line: &[u8]) {
+    pub(super) fn take(&self, line: &[u8]) {
         match Message::read(line) {
             Ok(Message::Reply { id: Some(id), outcome }) => {
                 let Ok(id) = id.get().parse() else { return };
@@ -110,15 +125,11 @@ impl Wire {
                 };
                 self.settle(id, outcome);
             }
-            Ok(Message::Request { id, method, .. }) => {
-                // Not waited for: a server that floods us with questions must not stop its own
-                // answers from being read.
-                self.out.try_send(respond(id, &method)).ok();
+            Ok(Message::Request { id, method, params }) => {
+                self.hearing.request(id, &method, params, None);
             }
-            Ok(Message::Notification { method, .. }) => {
-                if method == "notifications/tools/list_changed" {
-                    self.changes.fetch_add(1, Ordering::Relaxed);
-                }
+            Ok(Message::Notification { method, params }) => {
+                self.hearing.notification(&method, params, None);
             }
             Ok(Message::Reply { id: None, .. }) | Err(_) => {
                 tracing::debug!(server = %self.server, bytes = line.len(), "not a message");
@@ -126,18 +137,23 @@ impl Wire {
         }
     }
 
+    /// The longest message taken.
+    pub(super) fn longest(&self) -> usize {
+        lines::LONGEST.max(self.max_result.saturating_add(ENVELOPE))
+    }
+
     /// A line that is too long is skipped; the question it answers fails, where its id can be
     /// read before the rest.
     fn skip(&self, start: &[u8]) {
         tracing::debug!(server = %self.server, "line too long");
         if let Some(id) = leading_id(start) {
-            self.settle(id, Err(Failure::TooLarge(lines::LONGEST)));
+            self.settle(id, Err(Failure::TooLarge(self.max_result)));
         }
     }
 
     /// Reads lines until the stream ends.
     pub(crate) async fn read(&self, input: impl AsyncBufRead + Unpin) {
-        let mut lines = Lines::new(input);
+        let mut lines = Lines::new(input).up_to(self.longest());
         loop {
             match lines.next().await {
                 Ok(Some(Line::Whole(line))) => self.take(line),
@@ -149,14 +165,6 @@ impl Wire {
                 }
             }
         }
-    }
-}
-
-/// Our answer to a server's question: pings are answered, nothing else is offered.
-pub(crate) fn respond(id: &RawValue, method: &str) -> String {
-    match method {
-        "ping" => envelope::reply(id, "{}"),
-        _ => envelope::refusal(Some(id), code::METHOD_NOT_FOUND, "method not found", None),
     }
 }
 
@@ -209,6 +217,112 @@ impl Drop for Flight<'_> {
             let message = envelope::notification("notifications/cancelled", Some(&params));
             self.wire.out.try_send(message).ok();
         }
+    }
+}
+
+/// What keeps the other side of a wire alive.
+pub(super) trait Hold: Send + Sync {
+    /// Lets it end, and waits until it has.
+    fn end(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A connection over a wire. Dropping it lets the other side end.
+pub(super) struct Wired {
+    wire: Arc<Wire>,
+    hello: Arc<Hello>,
+    logs: bool,
+    watch: Watch,
+    hold: Box<dyn Hold>,
+}
+
+impl Wired {
+    pub(super) fn new(wire: Arc<Wire>, hello: Arc<Hello>, hold: Box<dyn Hold>) -> Self {
+        let logs = edit::member(hello.capabilities.get(), "logging").is_some();
+        let wired = Self { wire, hello, logs, watch: Watch::default(), hold };
+        wired.listen();
+        wired
+    }
+
+    /// Where the call has a client, its share of what the server says.
+    async fn attend(&self, ask: &Ask<'_>) -> Option<Attended<'_>> {
+        ask.exchange?;
+        let kind = hearing::kind(ask.method, ask.name);
+        let turns = &self.wire.hearing.turns;
+        let turn = match self.hello.era {
+            Era::Legacy => turns.wait(ask.client(), &kind).await,
+            Era::Modern => turns.join(ask.client(), &kind),
+        };
+        if let Some(level) = turns.level().filter(|_| self.logs && self.hello.era == Era::Legacy) {
+            let level = serde_json::to_string(&level).unwrap_or_default();
+            self.wire.ask_only("logging/setLevel", &format!(r#"{{"level":{level}}}"#)).await;
+        }
+        Some(self.wire.hearing.attend(turn))
+    }
+
+    fn watch_anew(&self) {
+        if self.hello.era == Era::Legacy {
+            return;
+        }
+        let Some(params) = self.watch.params(&self.hello.capabilities) else {
+            return self.watch.stop();
+        };
+        let meta = protocol::request_meta(Era::Modern, &RequestMeta::default()).unwrap_or_default();
+        let params = edit::with(&params, &format!(r#""_meta":{meta}"#)).unwrap_or_default();
+        let wire = self.wire.clone();
+        self.watch.run(watch::keep(move || {
+            let (wire, params) = (wire.clone(), params.clone());
+            async move { wire.request("subscriptions/listen", &params).await.map(drop) }
+        }));
+    }
+}
+
+impl Connection for Wired {
+    fn hello(&self) -> &Arc<Hello> {
+        &self.hello
+    }
+
+    fn is_open(&self) -> bool {
+        self.wire.is_open()
+    }
+
+    fn ear(&self) -> &Ear {
+        &self.wire.hearing.ear
+    }
+
+    fn ask<'a>(&'a self, ask: &'a Ask<'a>) -> BoxFuture<'a, Result<Box<RawValue>, Failure>> {
+        Box::pin(async move {
+            let attended = self.attend(ask).await;
+            let token = attended.as_ref().and_then(Attended::id);
+            let params = ask.params(self.hello.era, token);
+            let outcome = self.wire.request(ask.method, &params).await;
+            attended.into_iter().for_each(Attended::ended);
+            outcome
+        })
+    }
+
+    fn listen(&self) {
+        if self.watch.want_lists() {
+            self.watch_anew();
+        }
+    }
+
+    fn follow<'a>(&'a self, uri: &'a str, on: bool) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            if self.hello.era == Era::Modern {
+                if self.watch.want(uri, on) {
+                    self.watch_anew();
+                }
+                return Ok(());
+            }
+            let method = if on { "resources/subscribe" } else { "resources/unsubscribe" };
+            let params = format!(r#"{{"uri":{}}}"#, edit::quote(uri));
+            self.wire.request(method, &params).await.map(drop)
+        })
+    }
+
+    fn end(&self) -> BoxFuture<'_, ()> {
+        self.watch.stop();
+        self.hold.end()
     }
 }
 
