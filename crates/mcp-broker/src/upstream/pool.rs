@@ -1,6 +1,6 @@
 //! Connections to one server, kept warm and bounded: one for each identity, ended when idle.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,7 +80,7 @@ pub(crate) struct Pool {
     reaping: AtomicBool,
     closed: watch::Sender<bool>,
     /// Tools whose calls must be tasks.
-    pub(super) tasked: Mutex<std::collections::HashSet<String>>,
+    pub(super) tasked: Mutex<HashSet<String>>,
 }
 
 /// Whose connection it is.
@@ -116,6 +116,8 @@ struct Seat {
     /// When it was last used, as a count of uses.
     used: AtomicU64,
     idle_ticks: AtomicU32,
+    /// Resources that the server was asked to tell of.
+    followed: Mutex<HashSet<String>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -130,6 +132,24 @@ impl Drop for Busy {
         if self.seat.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.freed.notify_waiters();
         }
+    }
+}
+
+impl Seat {
+    /// Asks the server to tell of a resource or not to, unless it was asked already.
+    async fn follow(&self, uri: &str, on: bool) -> Result<(), Failure> {
+        let new = {
+            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            if on { followed.insert(uri.to_owned()) } else { followed.remove(uri) }
+        };
+        if !new {
+            return Ok(());
+        }
+        let outcome = self.connection.follow(uri, on).await;
+        if on && outcome.is_err() {
+            self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
+        }
+        outcome
     }
 }
 
@@ -337,17 +357,18 @@ impl Pool {
         if connection.ear().is_wanted() {
             connection.listen();
         }
-        let followed: Vec<_> = place.now().followed.keys().cloned().collect();
-        for uri in followed {
-            connection.follow(&uri, true).await.ok();
-        }
         let seat = Arc::new(Seat {
             connection,
             busy: AtomicUsize::new(0),
             used: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
             idle_ticks: AtomicU32::new(0),
+            followed: Mutex::default(),
             _room: room,
         });
+        let followed: Vec<_> = place.now().followed.keys().cloned().collect();
+        for uri in followed {
+            seat.follow(&uri, true).await.ok();
+        }
         place.now().seat = Some(seat);
         if !self.reaping.swap(true, Ordering::AcqRel) {
             let pool = Arc::downgrade(self);
@@ -580,13 +601,13 @@ impl Link for Arc<Pool> {
             if !on {
                 let seat = place.seat();
                 return match seat {
-                    Some(seat) => seat.connection.follow(uri, false).await,
+                    Some(seat) => seat.follow(uri, false).await,
                     None => Ok(()),
                 };
             }
             let opening = Opening { patient: true, touches: true };
             let followed = match self.busy(whose, opening).await {
-                Ok(busy) => busy.seat.connection.follow(uri, true).await,
+                Ok(busy) => busy.seat.follow(uri, true).await,
                 Err(failure) => Err(failure),
             };
             if followed.is_err() {

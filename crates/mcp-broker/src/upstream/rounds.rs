@@ -67,7 +67,9 @@ pub(super) async fn run(pool: &Arc<Pool>, ask: Ask<'_>) -> Result<Answer, Failur
         return pool.once(&ask).await;
     }
     let mut resumed: Option<Exchange> = None;
-    let mut polled = is_tasked(pool, &ask);
+    // A client that wants the task itself gets it.
+    let own = ask.exchange.is_some_and(|exchange| exchange.task.is_some());
+    let mut polled = !own && is_tasked(pool, &ask);
     for _ in 0..MOST_ROUNDS {
         let ask = Ask { exchange: resumed.as_ref().or(ask.exchange), polled, ..ask };
         let outcome = pool.once(&ask).await;

@@ -20,34 +20,34 @@ use crate::real::{Adder, Body, LEGACY, MODERN, serve_connection};
 
 /// One request as the server saw it.
 #[derive(Clone)]
-struct Seen {
-    method: Method,
-    headers: HeaderMap,
-    message: Value,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) message: Value,
 }
 
 impl Seen {
-    fn rpc(&self) -> &str {
+    pub(crate) fn rpc(&self) -> &str {
         self.message["method"].as_str().unwrap_or_default()
     }
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
-type Log = Arc<Mutex<Vec<Seen>>>;
+pub(crate) type Log = Arc<Mutex<Vec<Seen>>>;
 
-fn plain(status: u16, kind: &str, text: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn plain(status: u16, kind: &str, text: impl Into<Bytes>) -> Response<Body> {
     let body = Full::new(text.into()).boxed_unsync();
     Response::builder().status(status).header("content-type", kind).body(body).unwrap()
 }
 
-fn json(text: String) -> Response<Body> {
+pub(crate) fn json(text: String) -> Response<Body> {
     plain(200, "application/json", text)
 }
 
 /// A server that answers each request by a closure.
-async fn scripted(
+pub(crate) async fn scripted(
     answer: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
 ) -> (String, Log) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,13 +73,13 @@ async fn scripted(
     (url, seen)
 }
 
-fn broker(url: &str) -> Broker {
+pub(crate) fn broker(url: &str) -> Broker {
     let server = Server { timeout: Duration::from_secs(3), ..Server::http("web", url) };
     Broker::builder().server(server).build().unwrap()
 }
 
 /// An ordinary legacy server; `None` for calls.
-fn legacy(seen: &Seen) -> Option<Response<Body>> {
+pub(crate) fn legacy(seen: &Seen) -> Option<Response<Body>> {
     let message = &seen.message;
     Some(match seen.rpc() {
         _ if seen.method != Method::POST => plain(200, "text/plain", ""),
@@ -151,7 +151,7 @@ async fn a_lost_session_is_opened_anew_and_the_call_repeated_once() {
 }
 
 /// A modern server; `None` for calls.
-fn modern(seen: &Seen) -> Option<Response<Body>> {
+pub(crate) fn modern(seen: &Seen) -> Option<Response<Body>> {
     let message = &seen.message;
     Some(match seen.rpc() {
         "server/discover" => json(reply(
@@ -267,7 +267,7 @@ impl Credentials for Keys {
     }
 }
 
-fn cx_of(id: &str) -> Cx {
+pub(crate) fn cx_of(id: &str) -> Cx {
     Cx { principal: Arc::new(doorward_core::Principal::person(id)), ..cx() }
 }
 

@@ -4,9 +4,15 @@
 mod calls;
 #[cfg(feature = "stdio")]
 mod child;
+#[cfg(all(feature = "http", feature = "stdio"))]
+mod everything;
 mod front;
 #[cfg(feature = "http")]
 mod http;
 mod lists;
 mod peers;
 mod real;
+mod upstream;
+#[cfg(feature = "http")]
+mod upstream_http;
+mod upstream_pool;

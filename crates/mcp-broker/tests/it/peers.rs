@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doorward_core::{BoxFuture, Cx, Principal, RequestId, ToolCall, ToolName, TurnId};
+use doorward_core::{
+    BoxFuture, Client, Cx, Exchange, LogLevel, Manner, Principal, Question, Remark, RequestId,
+    RpcFault, ToolCall, ToolName, TurnId,
+};
 use doorward_mcp_broker::{
     Broker, Builder, Command, LaunchError, Launched, Launcher, Process, Server,
 };
@@ -234,4 +237,122 @@ pub(crate) async fn until(what: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never came to be");
+}
+
+/// A client that answers questions by a closure and keeps what it is asked and told.
+pub(crate) struct Person {
+    id: String,
+    capabilities: Box<RawValue>,
+    manner: Manner,
+    level: Option<LogLevel>,
+    progress: bool,
+    thinks: Duration,
+    answer: Answerer,
+    pub(crate) asked: Mutex<Vec<(String, Value)>>,
+    pub(crate) told: Mutex<Vec<Value>>,
+}
+
+type Answerer = Box<dyn Fn(&str, &Value) -> Result<Value, RpcFault> + Send + Sync>;
+
+/// What a client can do that can be asked everything.
+pub(crate) const ALL: &str =
+    r#"{"sampling":{},"elicitation":{"form":{},"url":{}},"roots":{"listChanged":true}}"#;
+
+impl Person {
+    pub(crate) fn new(id: &str, capabilities: &str) -> Self {
+        Self {
+            id: id.into(),
+            capabilities: raw(capabilities),
+            manner: Manner::Live,
+            level: None,
+            progress: false,
+            thinks: Duration::from_millis(5),
+            answer: Box::new(|_, _| Ok(serde_json::json!({"action": "accept"}))),
+            asked: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn rounds(self) -> Self {
+        Self { manner: Manner::Rounds, ..self }
+    }
+
+    pub(crate) fn hearing(self, level: Option<LogLevel>, progress: bool) -> Self {
+        Self { level, progress, ..self }
+    }
+
+    pub(crate) fn thinking(self, thinks: Duration) -> Self {
+        Self { thinks, ..self }
+    }
+
+    pub(crate) fn answering(
+        self,
+        answer: impl Fn(&str, &Value) -> Result<Value, RpcFault> + Send + Sync + 'static,
+    ) -> Self {
+        Self { answer: Box::new(answer), ..self }
+    }
+}
+
+impl Client for Person {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn capabilities(&self) -> &RawValue {
+        &self.capabilities
+    }
+    fn manner(&self) -> Manner {
+        self.manner
+    }
+    fn log_level(&self) -> Option<LogLevel> {
+        self.level
+    }
+    fn wants_progress(&self) -> bool {
+        self.progress
+    }
+    fn ask(&self, question: Question) -> BoxFuture<'_, Result<Box<RawValue>, RpcFault>> {
+        Box::pin(async move {
+            let params = question.params.as_deref().map_or("null", RawValue::get);
+            let params: Value = serde_json::from_str(params).unwrap();
+            self.asked.lock().unwrap().push((question.method.clone(), params.clone()));
+            tokio::time::sleep(self.thinks).await;
+            (self.answer)(&question.method, &params).map(|told| raw(&told.to_string()))
+        })
+    }
+    fn tell(&self, remark: Remark) {
+        let (Remark::Progress(params) | Remark::Log(_, params)) = remark;
+        self.told.lock().unwrap().push(serde_json::from_str(params.get()).unwrap());
+    }
+}
+
+/// A call with a client behind it.
+pub(crate) fn call_of(person: &Arc<Person>, tool: &str, arguments: &str) -> ToolCall {
+    let client: Arc<dyn Client> = person.clone();
+    let exchange = Exchange { client: Some(client), ..Exchange::default() };
+    ToolCall { exchange, ..call(tool, arguments) }
+}
+
+/// A legacy server that offers more than tools, with these tools.
+pub(crate) fn legacy_with(capabilities: &str, message: &Value, tools: &str) -> Option<Vec<Act>> {
+    if message["method"] == "initialize" {
+        let result = format!(
+            r#"{{"protocolVersion":"2025-11-25","capabilities":{capabilities},"serverInfo":{{"name":"s","version":"1"}}}}"#
+        );
+        return Some(vec![Act::Say(reply(message, &result))]);
+    }
+    legacy(message, tools)
+}
+
+/// The answers of an ordinary modern server; `None` for what a script must answer itself.
+pub(crate) fn modern(message: &Value, tools: &str) -> Option<Vec<Act>> {
+    let result = match message["method"].as_str()? {
+        "server/discover" => {
+            r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true}}}"#
+                .to_owned()
+        }
+        "tools/list" => format!(r#"{{"resultType":"complete","tools":{tools}}}"#),
+        "subscriptions/listen" => return Some(vec![]),
+        method if method.starts_with("notifications/") => return Some(vec![]),
+        _ => return None,
+    };
+    Some(vec![Act::Say(reply(message, &result))])
 }
