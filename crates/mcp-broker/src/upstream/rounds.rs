@@ -64,7 +64,11 @@ pub(super) fn capabilities(client: Option<&dyn Client>, polled: bool) -> String 
 pub(super) async fn run(pool: &Arc<Pool>, ask: Ask<'_>) -> Result<Answer, Failure> {
     let may_ask = matches!(ask.method, "tools/call" | "prompts/get" | "resources/read");
     if !may_ask {
-        return pool.once(&ask).await;
+        let answer = pool.once(&ask).await?;
+        if ask.method == "tools/list" && edit::mentions(answer.result.get(), "\"taskSupport\"") {
+            learn(pool, &answer);
+        }
+        return Ok(answer);
     }
     let mut resumed: Option<Exchange> = None;
     // A client that wants the task itself gets it.
@@ -293,6 +297,39 @@ fn give_up(ask: &Ask<'_>, text: &str) -> Result<Answer, Failure> {
 fn is_tasked(pool: &Pool, ask: &Ask<'_>) -> bool {
     let tasked = pool.tasked.lock().unwrap_or_else(PoisonError::into_inner);
     !tasked.is_empty() && ask.name.is_some_and(|name| tasked.contains(name))
+}
+
+/// A list of tools, as far as tasks go.
+#[derive(Deserialize)]
+struct Tools {
+    tools: Vec<Tool>,
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    name: String,
+    #[serde(default)]
+    execution: Execution,
+}
+
+#[derive(Deserialize, Default)]
+struct Execution {
+    #[serde(default, rename = "taskSupport")]
+    tasks: Option<String>,
+}
+
+/// Remembers which tools run as tasks only (MCP 2025-11-25, "Tasks"). Servers refuse calls that
+/// are none in ways of their own, so it is not left to the refusal.
+fn learn(pool: &Pool, answer: &Answer) {
+    let Ok(list) = edit::read::<Tools>(answer.result.get().as_bytes()) else { return };
+    let mut tasked = pool.tasked.lock().unwrap_or_else(PoisonError::into_inner);
+    for tool in list.tools {
+        if tool.execution.tasks.as_deref() != Some("required") {
+            tasked.remove(&tool.name);
+        } else if tasked.len() < MOST_TASKED {
+            tasked.insert(tool.name);
+        }
+    }
 }
 
 fn remember(pool: &Pool, ask: &Ask<'_>) {

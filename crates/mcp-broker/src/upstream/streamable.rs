@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use doorward_core::BoxFuture;
+use doorward_core::{BoxFuture, Client};
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::Incoming;
@@ -20,7 +20,7 @@ use super::reach::{self, Reach};
 use super::sse::{Event, Events};
 use super::turns::{Manners, Turns};
 use super::watch::{self, Watch};
-use super::{Ask, Failure, Hello};
+use super::{Ask, Failure, Hello, question};
 use crate::envelope::{self, Message};
 use crate::protocol::{self, RequestMeta, code};
 use crate::{Era, edit};
@@ -29,6 +29,8 @@ use crate::{Era, edit};
 const ENVELOPE: usize = 4096;
 /// How long small things may take that nobody waits for: cancelling, answering, ending.
 const ASIDE: Duration = Duration::from_secs(5);
+/// How long a call waits for the stream beside to be open, the first time.
+const BESIDE: Duration = Duration::from_secs(1);
 /// How many such things wait.
 const QUEUE: usize = 64;
 /// When a broken stream is asked for again, where the server does not say.
@@ -57,6 +59,8 @@ struct Line {
     aside: Option<mpsc::Sender<String>>,
     /// The server forgot the session.
     lost: AtomicBool,
+    /// The stream beside was opened, or refused.
+    beside: tokio::sync::watch::Sender<bool>,
 }
 
 impl Streamable {
@@ -77,7 +81,8 @@ impl Streamable {
         });
         let hearing = Hearing::new(server, ear, Turns::new(manners), aside.clone());
         let (next, lost) = (AtomicU64::new(1), AtomicBool::new(false));
-        let line = Arc::new(Line { reach, peer, max_result, next, hearing, aside, lost });
+        let beside = tokio::sync::watch::Sender::new(false);
+        let line = Arc::new(Line { reach, peer, max_result, next, hearing, aside, lost, beside });
         Self { line, hello: Arc::new(hello), logs, watch: Watch::default() }
     }
 
@@ -86,6 +91,18 @@ impl Streamable {
         let hearing = &self.line.hearing;
         let turn = hearing.turns.join(ask.client(), &hearing::kind(ask.method, ask.name));
         Some(hearing.attend(turn))
+    }
+
+    /// Many servers ask on the stream beside, even while a call runs: for a client that can be
+    /// asked it must be open first.
+    async fn open_beside(&self, ask: &Ask<'_>) {
+        let can = |client: &Arc<dyn Client>| question::can_be_asked(client.capabilities());
+        if self.hello.era == Era::Modern || !ask.client().is_some_and(can) {
+            return;
+        }
+        self.listen();
+        let mut opened = self.line.beside.subscribe();
+        tokio::time::timeout(BESIDE, opened.wait_for(|opened| *opened)).await.ok();
     }
 
     async fn tell_level(&self) {
@@ -143,6 +160,7 @@ impl Connection for Streamable {
         Box::pin(async move {
             let attended = self.attend(ask);
             if attended.is_some() {
+                self.open_beside(ask).await;
                 self.tell_level().await;
             }
             let token = attended.as_ref().and_then(Attended::id);
@@ -293,7 +311,9 @@ impl Line {
         let mut events = Events::new(self.longest());
         let mut breaks = 0;
         while breaks < MOST_BREAKS {
-            match self.reach.stream(&self.peer, events.last_id.clone().as_deref()).await {
+            let opened = self.reach.stream(&self.peer, events.last_id.clone().as_deref()).await;
+            self.beside.send_replace(true);
+            match opened {
                 Ok(response) => {
                     let mut body = response.into_body();
                     events.restart();

@@ -85,7 +85,8 @@ async fn what_comes_on_a_calls_own_stream_belongs_to_that_call() {
         assert_eq!(people[n].asked.lock().unwrap().len(), 1);
     }
     let log = log.lock().unwrap();
-    let answers: Vec<_> = log.iter().filter(|seen| seen.rpc().is_empty()).collect();
+    let answers: Vec<_> =
+        log.iter().filter(|s| s.rpc().is_empty() && s.method == Method::POST).collect();
     assert_eq!(answers.len(), 50);
     assert!(answers.iter().all(|seen| seen.header("mcp-session-id") == "abc"));
 }
