@@ -232,14 +232,14 @@ async fn call_plain(name: &str, arguments: &JsonObject) -> Called {
     let mixed = "Multiple content types test:";
     match name {
         "test_simple_text" => Ok(text("This is a simple text response for testing.")),
-        "test_image_content" => contents(vec![ContentBlock::image(PICTURE, "image/png")]),
-        "test_audio_content" => contents(vec![ContentBlock::audio(SILENCE, "audio/wav")]),
-        "test_embedded_resource" => contents(vec![resource(
+        "test_image_content" => Ok(contents(vec![ContentBlock::image(PICTURE, "image/png")])),
+        "test_audio_content" => Ok(contents(vec![ContentBlock::audio(SILENCE, "audio/wav")])),
+        "test_embedded_resource" => Ok(contents(vec![resource(
             "test://embedded-resource",
             "text/plain",
             "This is an embedded resource content.",
-        )]),
-        "test_multiple_content_types" => contents(vec![
+        )])),
+        "test_multiple_content_types" => Ok(contents(vec![
             ContentBlock::text(mixed),
             ContentBlock::image(PICTURE, "image/png"),
             resource(
@@ -247,7 +247,7 @@ async fn call_plain(name: &str, arguments: &JsonObject) -> Called {
                 "application/json",
                 r#"{"test":"data","value":123}"#,
             ),
-        ]),
+        ])),
         "test_error_handling" => Ok(CallToolResult::error(vec![ContentBlock::text(
             "This tool intentionally returns an error for testing",
         )])
@@ -383,7 +383,13 @@ async fn ask(name: &str, round: &Round, cx: &Context) -> Called {
         }
         _ => return Err(ErrorData::invalid_params(format!("no tool {name}"), None)),
     };
-    match gather(cx, questions, round, leave).await? {
+    let gathered = gather(cx, questions, round, leave).await?;
+    if name.ends_with("multi_round") && !is_modern(cx) {
+        let second =
+            [("step2".to_owned(), question("Step 2: What is your favorite color?", "color"))];
+        let _ = gather(cx, second.into(), round, None).await?;
+    }
+    match gathered {
         Gathered::Required(required) => Ok(required.into()),
         Gathered::Answers(_) if leave.is_some() && state.is_none() && is_modern(cx) => {
             Err(ErrorData::invalid_params("the request state is missing", None))
