@@ -28,8 +28,8 @@ fn text(text: impl Into<String>) -> CallToolResponse {
     CallToolResult::success(vec![ContentBlock::text(text)]).into()
 }
 
-fn contents(all: Vec<ContentBlock>) -> Called {
-    Ok(CallToolResult::success(all).into())
+fn contents(all: Vec<ContentBlock>) -> CallToolResponse {
+    CallToolResult::success(all).into()
 }
 
 fn resource(uri: &str, kind: &str, text: &str) -> ContentBlock {
