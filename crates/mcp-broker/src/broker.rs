@@ -7,14 +7,17 @@ mod lists;
 mod offers;
 mod outcome;
 mod patience;
+mod pins;
 mod reading;
 mod view;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use doorward_core::{
     Audience, BoxFuture, BoxStream, CallError, Clock, Code, Credential, Credentials, Cx, Fetch,
     FetchCall, Interest, ItemKind, ItemList, Names, News, Offers, Pattern, Principal, RequestId,
@@ -25,6 +28,7 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
 use crate::names::Register;
+use crate::pin::PinStore;
 use crate::shelf::Member;
 use crate::upstream::Whose;
 use crate::upstream::pages::Kind;
@@ -54,6 +58,11 @@ pub(crate) struct Inner {
     pub(crate) prompt_names: Register,
     /// Changes of lists that the broker itself found: which server's, and of what.
     pub(crate) news: broadcast::Sender<(usize, Kind)>,
+    pub(crate) pins: Arc<dyn PinStore>,
+    /// Tools that meddle with another server's: which server's, its own name for it, and why.
+    pub(crate) shadowed: ArcSwap<HashMap<(usize, Arc<str>), String>>,
+    /// Whether lists changed since such tools were last looked for.
+    pub(crate) unlooked: AtomicBool,
     pub(crate) credentials: Option<Arc<dyn Credentials>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) list_wait: Duration,
@@ -106,6 +115,7 @@ impl Broker {
 
     /// Where each server stands, in the order of the configuration.
     pub fn status(&self) -> Vec<ServerStatus> {
+        self.inner.overshadow();
         let member_status = |member: &Arc<Member>| {
             let condition = member.link.condition();
             let busy = member.server.concurrency.saturating_sub(member.room.available_permits());
@@ -116,6 +126,7 @@ impl Broker {
                 tools: member.count(Kind::Tools),
                 prompts: member.count(Kind::Items(ItemKind::Prompts)),
                 resources: member.count(Kind::Items(ItemKind::Resources)),
+                doubts: member.doubts(),
                 restarts: condition.restarts,
                 in_flight: busy,
                 last_failure: condition.last_failure,
@@ -244,3 +255,6 @@ fn unknown(what: &str, name: &str) -> CallError {
     let shown: String = name.chars().take(128).collect();
     CallError::new(Code::NotFound, format!("no {what} `{shown}`"))
 }
+
+#[cfg(test)]
+mod tests;

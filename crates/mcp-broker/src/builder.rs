@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use doorward_core::{Clock, Credentials, Pattern, SystemClock};
 use tokio::sync::broadcast;
 
 use crate::broker::{Broker, Inner, Profile};
 use crate::launch::{Command, Launcher};
 use crate::names::{Register, is_server_name};
+use crate::pin::{MemoryPins, PinStore};
 use crate::shelf::Member;
 use crate::upstream::{Link, child::Child};
 use crate::uris::Slugs;
@@ -29,6 +31,7 @@ pub struct Builder {
     twice: Option<String>,
     launcher: Option<Arc<dyn Launcher>>,
     credentials: Option<Arc<dyn Credentials>>,
+    pins: Arc<dyn PinStore>,
     clock: Arc<dyn Clock>,
     list_wait: Duration,
 }
@@ -99,6 +102,7 @@ impl Default for Builder {
             twice: None,
             launcher: None,
             credentials: None,
+            pins: Arc::new(MemoryPins::default()),
             clock: Arc::new(SystemClock),
             list_wait: Duration::from_secs(5),
         }
@@ -147,6 +151,13 @@ impl Builder {
         self
     }
 
+    /// Where pins are kept; in memory by default, where every start is a first use again.
+    #[must_use]
+    pub fn pins(mut self, pins: Arc<dyn PinStore>) -> Self {
+        self.pins = pins;
+        self
+    }
+
     /// The clock; the system's by default.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -168,6 +179,15 @@ impl Builder {
     ///
     /// Where the parts do not fit together; the error says which.
     pub fn build(self) -> Result<Broker, BuildError> {
+        let link = |server: &Server, changes| self.link(server, changes);
+        self.clone().build_over(link)
+    }
+
+    /// The broker over these links.
+    pub(crate) fn build_over(
+        self,
+        link: impl Fn(&Server, Arc<AtomicU64>) -> Result<Box<dyn Link>, BuildError>,
+    ) -> Result<Broker, BuildError> {
         if let Some(name) = self.twice {
             return Err(BuildError::Twice(name));
         }
@@ -183,7 +203,7 @@ impl Builder {
         let mut members = Vec::with_capacity(self.servers.len());
         for server in &self.servers {
             let changes = Arc::new(AtomicU64::new(0));
-            let link = self.link(server, changes.clone())?;
+            let link = link(server, changes.clone())?;
             members.push(Arc::new(Member::new(server.clone(), link, changes)));
         }
         let names =
@@ -197,6 +217,9 @@ impl Builder {
             by_name,
             profiles,
             news: broadcast::Sender::new(NEWS),
+            pins: self.pins,
+            shadowed: ArcSwap::default(),
+            unlooked: AtomicBool::new(false),
             credentials: self.credentials,
             clock: self.clock,
             list_wait: self.list_wait,

@@ -96,6 +96,7 @@
 
 mod broker;
 mod builder;
+mod disclosure;
 mod edit;
 mod envelope;
 mod front;
@@ -110,6 +111,7 @@ mod seal;
 pub mod redact;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod search;
 mod serve;
 mod server;
 mod shelf;
@@ -119,11 +121,14 @@ mod uris;
 pub use broker::Broker;
 pub use builder::{BuildError, Builder};
 pub use front::{Ended, EndedHere, Front, FrontBody, Limits, SessionKey};
+pub use disclosure::Disclosure;
+pub use front::{Front, FrontBody};
 #[cfg(feature = "stdio")]
 pub use launch::Direct;
 pub use launch::{Command, LaunchError, Launched, Launcher, Process};
 pub use names::is_server_name;
 pub use protocol::ServerInfo;
 pub use seal::{SealKey, SealKeys};
+pub use search::Search;
 pub use serve::{Serve, serve_stdio};
-pub use server::{Era, Server, ServerKind, ServerStatus, State};
+pub use server::{Doubt, Era, Server, ServerKind, ServerStatus, State};

@@ -9,6 +9,8 @@ use std::time::Duration;
 use doorward_core::Secret;
 use serde::Serialize;
 
+use crate::pin::{Finding, PinPolicy};
+
 /// One MCP server of the catalogue.
 ///
 /// ```
@@ -47,6 +49,8 @@ pub struct Server {
     pub concurrency: usize,
     /// The largest result taken from it, in bytes.
     pub max_result: usize,
+    /// How strictly its tools are held to what was approved of them.
+    pub pins: PinPolicy,
     /// Whether one process or session of it may serve several principals. Without, each has its
     /// own, so that nothing one does to the server's state is seen by another.
     pub shared: bool,
@@ -74,6 +78,7 @@ impl Server {
             list_ttl: Duration::from_mins(5),
             concurrency: 32,
             max_result: 8 << 20,
+            pins: PinPolicy::default(),
             shared: false,
             idle_after: Duration::from_mins(10),
             max_connections: 64,
@@ -170,10 +175,25 @@ pub struct ServerStatus {
     pub prompts: usize,
     /// How many resources.
     pub resources: usize,
+    /// What speaks against some of its tools, those held back among them.
+    pub doubts: Vec<Doubt>,
     /// How often it had to be started or connected again.
     pub restarts: u64,
     /// Calls running on it now.
     pub in_flight: usize,
     /// Why it last failed, in our own words.
     pub last_failure: Option<String>,
+}
+
+/// What speaks against a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doubt {
+    /// The tool, by its own name.
+    pub tool: Arc<str>,
+    /// Whether it is held back: not listed, not called, until an operator approves it.
+    pub held: bool,
+    /// Why, in our own words.
+    pub reason: String,
+    /// What was found in its definition.
+    pub findings: Vec<Finding>,
 }

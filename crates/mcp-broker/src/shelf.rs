@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::Server;
 use crate::rewrite::Lettering;
+use crate::server::Doubt;
 #[cfg(feature = "http")]
 use crate::upstream::mirror::Mirror;
 use crate::upstream::pages::Kind;
@@ -38,6 +39,7 @@ pub(crate) struct Member {
     holders: Mutex<HashMap<Holder, Arc<Shelves>>>,
     /// What the server says is the same for everybody.
     pub(crate) public: Arc<Shelves>,
+    doubts: Mutex<Vec<Doubt>>,
 }
 
 impl Member {
@@ -55,7 +57,36 @@ impl Member {
             heard: Default::default(),
             holders: Mutex::default(),
             public: Arc::default(),
+            doubts: Mutex::default(),
         }
+    }
+
+    /// What speaks against some of its tools.
+    pub(crate) fn doubts(&self) -> Vec<Doubt> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether any of its tools is held back.
+    pub(crate) fn holds_back(&self) -> bool {
+        let doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        doubts.iter().any(|doubt| doubt.held)
+    }
+
+    pub(crate) fn set_doubts(&self, doubts: Vec<Doubt>) {
+        *self.doubts.lock().unwrap_or_else(PoisonError::into_inner) = doubts;
+    }
+
+    pub(crate) fn add_doubt(&self, doubt: Doubt) {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !doubts.contains(&doubt) {
+            doubts.push(doubt);
+        }
+    }
+
+    /// Its tools in somebody's eyes, for what concerns all.
+    pub(crate) fn any_tools(&self) -> Option<Arc<ToolStock>> {
+        let own = self.everyone(|shelves| shelves.tools.last());
+        own.into_iter().flatten().max_by_key(|stock| stock.tools.len())
     }
 
     /// The shelves of whoever shows this credential.
@@ -165,14 +196,16 @@ impl Shelves {
 pub(crate) struct ToolStock {
     pub(crate) tools: Vec<Shelved>,
     by_own: HashMap<Arc<str>, usize>,
+    /// By their own names: tools that are there and held back, and why.
+    pub(crate) held: HashMap<Arc<str>, String>,
 }
 
 impl ToolStock {
     /// Of these tools, put in order.
-    pub(crate) fn new(mut tools: Vec<Shelved>) -> Self {
+    pub(crate) fn new(mut tools: Vec<Shelved>, held: HashMap<Arc<str>, String>) -> Self {
         tools.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         let by_own = tools.iter().enumerate().map(|(at, tool)| (tool.own.clone(), at)).collect();
-        Self { tools, by_own }
+        Self { tools, by_own, held }
     }
 
     /// The tool of this own name.
@@ -190,6 +223,8 @@ pub(crate) struct Shelved {
     pub(crate) spec: Arc<ToolSpec>,
     /// Under its own name, where the server has a transparent route.
     pub(crate) bare: Option<Arc<ToolSpec>>,
+    /// Whether an operator approved it as it is.
+    pub(crate) vouched: bool,
     /// Which arguments go into headers too.
     #[cfg(feature = "http")]
     pub(crate) mirrors: Arc<[Mirror]>,
@@ -253,6 +288,51 @@ pub(crate) enum Age {
     Since(Duration),
 }
 
+/// Whether two readings brought the same.
+pub(crate) trait Same {
+    fn same(&self, other: &Self) -> bool;
+}
+
+impl Same for Hello {
+    fn same(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Same for ToolStock {
+    fn same(&self, other: &Self) -> bool {
+        let pairs = || self.tools.iter().zip(&other.tools);
+        self.tools.len() == other.tools.len()
+            && pairs().all(|(a, b)| a.spec.definition.get() == b.spec.definition.get())
+    }
+}
+
+impl Same for ItemStock {
+    fn same(&self, other: &Self) -> bool {
+        let pairs = || self.items.iter().zip(&other.items);
+        self.items.len() == other.items.len()
+            && pairs().all(|(a, b)| a.item.definition.get() == b.item.definition.get())
+    }
+}
+
+impl<T: Same> Shelf<T> {
+    /// Puts what was read on the shelf. Whether it differs from what was there although nobody
+    /// had said so.
+    pub(crate) fn put(&self, stock: Stock<T>, at: Instant, ttl: Duration, change: u64) -> bool {
+        self.with(|state| {
+            state.reading = None;
+            let untold = state.listing.as_ref().is_some_and(|before| before.change == change);
+            let mut differs = false;
+            if let Ok(stock) = &stock {
+                let last = state.last.replace(stock.clone());
+                differs = last.is_some_and(|last| !last.same(stock));
+            }
+            state.listing = Some(Listing { stock, at, ttl, change });
+            untold && differs
+        })
+    }
+}
+
 impl<T> Shelf<T> {
     fn with<R>(&self, act: impl FnOnce(&mut State<T>) -> R) -> R {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
@@ -286,15 +366,5 @@ impl<T> Shelf<T> {
     /// Somebody begins to read; since when somebody does.
     pub(crate) fn begin(&self, now: Instant) -> Instant {
         self.with(|state| *state.reading.get_or_insert(now))
-    }
-
-    pub(crate) fn put(&self, stock: Stock<T>, at: Instant, ttl: Duration, change: u64) {
-        self.with(|state| {
-            state.reading = None;
-            if let Ok(stock) = &stock {
-                state.last = Some(stock.clone());
-            }
-            state.listing = Some(Listing { stock, at, ttl, change });
-        });
     }
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::SemaphorePermit;
 
 use super::patience::Patience;
-use super::{Inner, outcome, unknown};
+use super::{Inner, outcome, pins, unknown};
 use crate::edit;
 use crate::names::Place;
 use crate::rewrite::Of;
@@ -97,6 +97,10 @@ impl Inner {
         let stock = shelves.tools.last().or_else(|| member.public.tools.last());
         match (stock, failed) {
             (Some(stock), _) => {
+                self.overshadow();
+                if let Some(reason) = self.held(place.server, &stock, &place.own) {
+                    return Err(pins::refused(place.name.as_str(), &reason));
+                }
                 let found = stock.tool(&place.own).cloned();
                 found.ok_or_else(|| unknown("tool", place.name.as_str()))
             }

@@ -19,13 +19,18 @@ impl Inner {
         let view = self.view(scope).ok_or_else(|| nowhere(scope))?;
         let asked = view.servers.iter().map(|&at| self.tools(cx, &self.members[at]));
         let stocks = join_all(asked).await;
+        self.overshadow();
+        let shadowed = self.shadowed.load();
         let mut list = ToolList::default();
         // The servers stand in the order of their names and so do the tools of each: the whole is
         // in the order of its names, the same in every replica, without being sorted.
         for (&at, stock) in view.servers.iter().zip(stocks) {
             let Some(stock) = present(&self.members[at], stock, &mut list.gaps)? else { continue };
             let bare = view.bare == Some(at);
-            let shown = stock.tools.iter().filter(|tool| view.shows(tool.spec.name.as_str()));
+            let shown = stock.tools.iter().filter(|tool| {
+                let hidden = !shadowed.is_empty() && shadowed.contains_key(&(at, tool.own.clone()));
+                !hidden && view.shows(tool.spec.name.as_str())
+            });
             list.tools.extend(shown.map(|tool| match &tool.bare {
                 Some(own) if bare => own.clone(),
                 _ => tool.spec.clone(),
@@ -65,24 +70,43 @@ impl Inner {
         name: &str,
     ) -> Result<ToolName, CallError> {
         let view = self.view(scope).ok_or_else(|| nowhere(scope))?;
-        if let Some(known) = self.known(&view, name) {
-            return Ok(known);
+        let mut place = self.known(&view, name);
+        if place.is_none() {
+            // Perhaps its server has not been listed yet, or has a new tool.
+            let server = view.bare.or_else(|| self.prefix_of(name));
+            if let Some(at) = server.filter(|at| view.has(*at)) {
+                self.tools(cx, &self.members[at]).await.ok();
+            }
+            place = self.known(&view, name);
         }
-        // Perhaps its server has not been listed yet, or has a new tool.
-        let server = view.bare.or_else(|| self.prefix_of(name));
-        if let Some(at) = server.filter(|at| view.has(*at)) {
-            self.tools(cx, &self.members[at]).await.ok();
+        let place = place.ok_or_else(|| unknown("tool", name))?;
+        if self.is_held(cx, &place).await {
+            return Err(unknown("tool", name));
         }
-        self.known(&view, name).ok_or_else(|| unknown("tool", name))
+        Ok(place.name)
     }
 
-    fn known(&self, view: &View<'_>, name: &str) -> Option<ToolName> {
+    /// Whether a tool is held back in the eyes of the caller, as far as is known.
+    async fn is_held(&self, cx: &Cx, place: &Place) -> bool {
+        let member = &self.members[place.server];
+        self.overshadow();
+        if !member.holds_back() && self.shadowed.load().is_empty() {
+            return false;
+        }
+        // Who has no credential sees nothing; that is told when the call comes.
+        let Ok(whose) = self.whose(cx, member).await else { return false };
+        let shelves = member.shelves(whose.credential.as_ref());
+        let stock = shelves.tools.last().or_else(|| member.public.tools.last());
+        stock.is_some_and(|stock| self.held(place.server, &stock, &place.own).is_some())
+    }
+
+    fn known(&self, view: &View<'_>, name: &str) -> Option<Place> {
         let index = self.tool_names.index();
         match view.bare {
-            Some(at) => index.of_server(at, name).cloned(),
+            Some(at) => index.place(index.of_server(at, name)?.as_str()).cloned(),
             None => {
                 let seen = |place: &&Place| view.has(place.server) && view.shows(name);
-                index.place(name).filter(seen).map(|place| place.name.clone())
+                index.place(name).filter(seen).cloned()
             }
         }
     }

@@ -1,15 +1,19 @@
 //! Reading what servers list, once for all who have the same eyes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use doorward_core::{BoxFuture, CallError, Cx, Item, ItemKind, ToolName, ToolSpec, TraceContext};
 use serde_json::value::RawValue;
 
 use super::Inner;
+use super::pins::Judged;
 use crate::edit;
 use crate::rewrite::Of;
-use crate::shelf::{ItemStock, Member, Shelf, Shelved, ShelvedItem, Shelves, Stock, ToolStock};
+use crate::shelf::{
+    ItemStock, Member, Same, Shelf, Shelved, ShelvedItem, Shelves, Stock, ToolStock,
+};
 #[cfg(feature = "http")]
 use crate::upstream::mirror::Mirror;
 use crate::upstream::pages::{self, Catalogue, Definition, Kind};
@@ -24,7 +28,7 @@ struct Reading<T> {
     public: bool,
 }
 
-type Read<T> = BoxFuture<'static, Result<Reading<T>, Failure>>;
+type Read<T> = BoxFuture<'static, Result<Reading<T>, CallError>>;
 
 impl Inner {
     /// A server's tools in the eyes of the caller.
@@ -34,7 +38,8 @@ impl Inner {
             Box::pin(async move {
                 let catalogue = read_all(&owner, &whose, trace.as_ref(), Kind::Tools).await?;
                 let (ttl, public) = (catalogue.ttl, catalogue.public);
-                let stock = Arc::new(inner.shelve(&owner, catalogue));
+                let judged = inner.judge(&owner, &catalogue.entries).await?;
+                let stock = Arc::new(inner.shelve(&owner, catalogue, judged));
                 Ok(Reading { stock, ttl, public })
             })
         };
@@ -71,7 +76,8 @@ impl Inner {
         let owner = member.clone();
         let read = move |whose: Whose, _| -> Read<Hello> {
             Box::pin(async move {
-                let stock = owner.link.hello(&whose).await?;
+                let hello = owner.link.hello(&whose).await;
+                let stock = hello.map_err(|failure| failure.told(&owner.name))?;
                 Ok(Reading { stock, ttl: None, public: false })
             })
         };
@@ -80,7 +86,7 @@ impl Inner {
 
     /// From the shelf while fresh, else read anew. Reading goes on in the background when it
     /// takes longer than a list may wait.
-    async fn shelved<T: Send + Sync + 'static>(
+    async fn shelved<T: Same + Send + Sync + 'static>(
         self: &Arc<Self>,
         cx: &Cx,
         member: &Arc<Member>,
@@ -111,16 +117,24 @@ impl Inner {
             let change = owner.change(kind);
             let limit = owner.server.connect_timeout.saturating_add(owner.server.timeout);
             let outcome = tokio::time::timeout(limit, read(whose, trace)).await;
-            let (stock, ttl, public) = match outcome.unwrap_or(Err(Failure::Slow)) {
+            let slow = |_| Err(Failure::Slow.told(&owner.name));
+            let (stock, ttl, public) = match outcome.unwrap_or_else(slow) {
                 Ok(Reading { stock, ttl, public }) => (Ok(stock), ttl, public),
-                Err(failure) => (Err(Arc::new(failure.told(&owner.name))), None, false),
+                Err(error) => (Err(Arc::new(error)), None, false),
             };
             let ttl = ttl.unwrap_or(Duration::MAX).min(owner.server.list_ttl);
             let at = inner.clock.instant();
             if public {
                 pick(&owner.public).put(stock.clone(), at, ttl, change);
             }
-            shelf.put(stock.clone(), at, ttl, change);
+            let found = shelf.put(stock.clone(), at, ttl, change);
+            if kind == Kind::Tools {
+                inner.unlooked.store(true, Ordering::Release);
+            }
+            if let (true, Some(&server)) = (found, inner.by_name.get(&owner.name)) {
+                // The server said nothing of it; whoever listens is told all the same.
+                inner.news.send((server, kind)).ok();
+            }
             stock
         });
         match tokio::time::timeout(self.list_wait.saturating_sub(waited), task).await {
@@ -131,13 +145,18 @@ impl Inner {
     }
 
     /// Names a server's tools and writes their definitions under those names.
-    fn shelve(&self, member: &Member, catalogue: Catalogue) -> ToolStock {
+    fn shelve(&self, member: &Member, catalogue: Catalogue, judged: Judged) -> ToolStock {
+        let Judged { held, vouched, .. } = judged;
         let entries = catalogue.entries;
         let names = self.names_of(member, Kind::Tools, &entries);
         let tools = entries.into_iter().zip(names).filter_map(|(entry, name)| {
             #[cfg(feature = "http")]
             let mirrors = mirrors(member, &entry)?;
             let name = name?;
+            if held.contains_key(entry.own.as_str()) {
+                return None;
+            }
+            let vouched = vouched.iter().any(|own| **own == *entry.own);
             let renamed = edit::replace(entry.json.get(), "name", &edit::quote(name.as_str()))?;
             let renamed = RawValue::from_string(renamed).ok()?;
             let definition = member.lettering.inscribe(renamed, Of::Definition);
@@ -148,12 +167,12 @@ impl Inner {
             });
             let spec = Arc::new(ToolSpec { name, server, definition });
             #[cfg(feature = "http")]
-            let shelved = Shelved { own: entry.own.into(), spec, bare, mirrors };
+            let shelved = Shelved { own: entry.own.into(), spec, bare, vouched, mirrors };
             #[cfg(not(feature = "http"))]
-            let shelved = Shelved { own: entry.own.into(), spec, bare };
+            let shelved = Shelved { own: entry.own.into(), spec, bare, vouched };
             Some(shelved)
         });
-        ToolStock::new(tools.collect())
+        ToolStock::new(tools.collect(), held)
     }
 
     fn shelve_items(&self, member: &Member, catalogue: Catalogue, kind: ItemKind) -> ItemStock {
@@ -204,9 +223,10 @@ async fn read_all(
     whose: &Whose,
     trace: Option<&TraceContext>,
     kind: Kind,
-) -> Result<Catalogue, Failure> {
+) -> Result<Catalogue, CallError> {
     let ask = Ask { trace, ..Ask::new(kind.method(), whose) };
-    pages::read(&*member.link, ask, kind).await
+    let read = pages::read(&*member.link, ask, kind).await;
+    read.map_err(|failure| failure.told(&member.name))
 }
 
 /// Whether a server says that it has things of this kind.
