@@ -16,7 +16,6 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use self::scripted::{Keys, Scripted, broker, built, cx, profile, raw, refuse};
-use crate::Server;
 use crate::broker::Broker;
 use crate::upstream::{Failure, Rumour};
 
@@ -396,15 +395,6 @@ async fn a_change_that_nobody_told_is_news_too() {
     number.store(1, Ordering::SeqCst);
     broker.list(&cx("ann"), &Scope::All).await.unwrap();
     assert!(matches!(next(&mut news).await, News::Tools));
-}
-
-#[tokio::test]
-async fn more_calls_than_may_wait_are_sent_away() {
-    let broker = built(&[], |builder| {
-        let server = Server::http("a", "http://127.0.0.1:1/mcp");
-        builder.server(Server { concurrency: 1, timeout: Duration::from_millis(300), ..server })
-    });
-    drop(broker);
 }
 
 #[tokio::test]

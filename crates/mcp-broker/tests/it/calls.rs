@@ -86,6 +86,29 @@ async fn concurrency_is_limited_per_server() {
 }
 
 #[tokio::test]
+async fn more_calls_than_may_wait_are_sent_away() {
+    let broker = Local::default().with("s", tool(|_| vec![])).broker(|s| Server {
+        concurrency: 1,
+        timeout: Duration::from_millis(500),
+        ..s
+    });
+    broker.start().await;
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let broker = broker.clone();
+            tokio::spawn(async move { broker.call(&cx(), call("s__t", "{}")).await })
+        })
+        .collect();
+    let mut codes = Vec::new();
+    for task in calls {
+        codes.push(task.await.unwrap().unwrap_err().code);
+    }
+    let away = codes.iter().filter(|code| **code == Code::Overloaded).count();
+    assert_eq!((away, codes.len() - away), (3, 17), "one runs and sixteen wait");
+    assert!(codes.iter().all(|code| matches!(code, Code::Overloaded | Code::Timeout)));
+}
+
+#[tokio::test]
 async fn what_a_server_says_survives_byte_for_byte() {
     let result = r#"{ "content":[ {"type":"future","big":123456789012345678901234567890,"e":1e2} ],"z":{"b":1,"a":2}, "isError" : false,"_meta":{"x":[ ]}}"#;
     let broker =
