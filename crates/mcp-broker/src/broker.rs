@@ -1,6 +1,7 @@
 //! The broker: one catalogue over many servers.
 
 mod calls;
+mod credential;
 mod fetches;
 mod listen;
 mod lists;
@@ -19,9 +20,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use doorward_core::{
-    Audience, BoxFuture, BoxStream, CallError, Clock, Code, Credential, Credentials, Cx, Fetch,
-    FetchCall, Interest, ItemKind, ItemList, Names, News, Offers, Pattern, Principal, RequestId,
-    Scope, ToolCall, ToolList, ToolName, ToolReply, Tools, TurnId,
+    BoxFuture, BoxStream, CallError, Clock, Code, Credentials, Cx, Fetch, FetchCall, Interest,
+    ItemKind, ItemList, Names, News, Offers, Pattern, Principal, RequestId, Scope, ToolCall,
+    ToolList, ToolName, ToolReply, Tools, TurnId,
 };
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
@@ -30,10 +31,9 @@ use tokio::sync::broadcast;
 use crate::names::Register;
 use crate::pin::PinStore;
 use crate::shelf::Member;
-use crate::upstream::Whose;
 use crate::upstream::pages::Kind;
 use crate::uris::Slugs;
-use crate::{Builder, ServerKind, ServerStatus};
+use crate::{Builder, ServerStatus};
 
 /// How long closing waits for calls that are running.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -225,23 +225,6 @@ impl Tools for Broker {
 impl Names for Broker {
     fn brokered(&self, declared: &str) -> Option<ToolName> {
         self.inner.tool_names.index().behind(declared)
-    }
-}
-
-impl Inner {
-    async fn credential(&self, cx: &Cx, member: &Member) -> Result<Option<Credential>, CallError> {
-        match (&self.credentials, &member.server.kind) {
-            (None, _) | (_, ServerKind::Stdio { .. }) => Ok(None),
-            (Some(credentials), _) => {
-                credentials.credential(cx, Audience::Server(&member.name)).await
-            }
-        }
-    }
-
-    /// In whose name a server is asked.
-    async fn whose(&self, cx: &Cx, member: &Member) -> Result<Whose, CallError> {
-        let credential = self.credential(cx, member).await?;
-        Ok(Whose { principal: cx.principal.id.clone(), credential })
     }
 }
 

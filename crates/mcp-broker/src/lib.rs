@@ -122,7 +122,6 @@ pub use broker::Broker;
 pub use builder::{BuildError, Builder};
 pub use front::{Ended, EndedHere, Front, FrontBody, Limits, SessionKey};
 pub use disclosure::Disclosure;
-pub use front::{Front, FrontBody};
 #[cfg(feature = "stdio")]
 pub use launch::Direct;
 pub use launch::{Command, LaunchError, Launched, Launcher, Process};

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use doorward_core::{CallError, Credential, Item, ItemKind, ToolSpec};
-use tokio::sync::Semaphore;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::Server;
 use crate::rewrite::Lettering;
@@ -16,7 +17,7 @@ use crate::server::Doubt;
 #[cfg(feature = "http")]
 use crate::upstream::mirror::Mirror;
 use crate::upstream::pages::Kind;
-use crate::upstream::{Hello, Link};
+use crate::upstream::{Hello, Link, Rumour, Whose};
 
 /// For how long a failure to list is not tried again.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
@@ -34,8 +35,11 @@ pub(crate) struct Member {
     pub(crate) waiting: AtomicUsize,
     /// Goes up when the link hears that the server's tools changed.
     changes: Arc<AtomicU64>,
-    /// Go up when others hear that tools, prompts or resources changed.
+    /// Go up when it is heard that tools, prompts or resources changed.
     heard: [AtomicU64; 3],
+    /// What is heard of the server on any of its connections; `None` where one connection serves
+    /// all and would be kept for this alone.
+    gossip: Mutex<Option<broadcast::Receiver<Rumour>>>,
     holders: Mutex<HashMap<Holder, Arc<Shelves>>>,
     /// What the server says is the same for everybody.
     pub(crate) public: Arc<Shelves>,
@@ -46,7 +50,9 @@ impl Member {
     pub(crate) fn new(server: Server, link: Box<dyn Link>, changes: Arc<AtomicU64>) -> Self {
         let name: Arc<str> = server.name.as_str().into();
         let room = Semaphore::new(server.concurrency.min(Semaphore::MAX_PERMITS));
+        let gossip = (!server.shared).then(|| link.rumours(&Whose::gateway()));
         Self {
+            gossip: Mutex::new(gossip),
             lettering: Lettering::new(name.clone()),
             name,
             server,
@@ -116,8 +122,29 @@ impl Member {
 
     /// A number that goes up when the server's things of this kind changed.
     pub(crate) fn change(&self, kind: Kind) -> u64 {
+        self.catch_up();
         let heard = self.heard[place(kind)].load(Ordering::Relaxed);
         self.changes.load(Ordering::Relaxed).wrapping_add(heard)
+    }
+
+    /// Takes what was heard since it was last asked.
+    fn catch_up(&self) {
+        let mut gossip = self.gossip.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(gossip) = gossip.as_mut() else { return };
+        loop {
+            match gossip.try_recv() {
+                Ok(Rumour::Tools) => self.changed(Kind::Tools),
+                Ok(Rumour::Prompts) => self.changed(Kind::Items(ItemKind::Prompts)),
+                Ok(Rumour::Resources) => self.changed(Kind::Items(ItemKind::Resources)),
+                Ok(Rumour::Updated(_) | Rumour::Task(_)) => {}
+                Err(TryRecvError::Lagged(_)) => {
+                    self.heard.iter().for_each(|heard| {
+                        heard.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
     }
 
     /// Somebody heard that the server's things of this kind changed.

@@ -55,6 +55,13 @@ pub(crate) struct Whose {
     pub(crate) credential: Option<Credential>,
 }
 
+impl Whose {
+    /// The gateway's own name: in it lists are read, and heard of on whatever connection there is.
+    pub(crate) fn gateway() -> Self {
+        Self { principal: pool::GATEWAY.into(), credential: None }
+    }
+}
+
 /// One question to a server, in the server's own names.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use doorward_core::{CallError, Code, Cx, Exchange, Scope, ToolCall, ToolName, ToolReply};
+use doorward_core::{
+    BoxFuture, CallError, Code, Cx, Exchange, Scope, Stage, ToolCall, ToolName, ToolReply,
+};
 use serde_json::value::RawValue;
 use tokio::sync::SemaphorePermit;
 
+use super::credential::Missed;
 use super::patience::Patience;
 use super::{Inner, outcome, pins, unknown};
 use crate::edit;
@@ -40,25 +43,42 @@ impl Inner {
     ) -> Result<ToolReply, CallError> {
         let place = self.place(cx, &call.tool).await?;
         let member = &self.members[place.server];
-        let run = async |whose: &Whose, exchange: &Exchange| {
-            let tool = self.tool(cx, member, whose, &place).await?;
-            let params = called(&place.own, &call.arguments)?;
-            let errand = Errand {
-                method: "tools/call",
-                name: Some(&place.own),
-                params: &params,
-                meta: call.meta.as_deref(),
-                #[cfg(feature = "http")]
-                mirrors: &tool.mirrors,
+        let run = async |whose: Whose, exchange: &Exchange| {
+            let attempt = |whose: Whose| -> BoxFuture<'_, Result<ToolReply, Missed>> {
+                Box::pin(self.call_as(cx, member, whose, exchange, &place, &call))
             };
-            let reply = self.ask(cx, member, whose, exchange, &errand).await;
-            match reply {
-                Err(Failure::TooLarge(limit)) => Ok(ToolReply::error(&outcome::too_large(limit))),
-                reply => reply.map_err(|failure| failure.told(&member.name)),
-            }
+            self.with_credential(cx, member, whose, attempt).await
         };
         let reply = self.attend(cx, member, call.exchange.clone(), run).await?;
         Ok(self.inscribed(member, place.server, &call.scope, reply, Of::Call))
+    }
+
+    /// One attempt at a call, in one name.
+    async fn call_as(
+        self: &Arc<Self>,
+        cx: &Cx,
+        member: &Arc<Member>,
+        whose: Whose,
+        exchange: &Exchange,
+        place: &Place,
+        call: &ToolCall,
+    ) -> Result<ToolReply, Missed> {
+        // First the connection: one that has to be started again may lead to other tools.
+        member.link.hello(&whose).await?;
+        let tool = self.tool(cx, member, &whose, place).await?;
+        let params = called(&place.own, &call.arguments)?;
+        let errand = Errand {
+            method: "tools/call",
+            name: Some(&place.own),
+            params: &params,
+            meta: call.meta.as_deref(),
+            #[cfg(feature = "http")]
+            mirrors: &tool.mirrors,
+        };
+        match self.ask(cx, member, &whose, exchange, &errand).await {
+            Err(Failure::TooLarge(limit)) => Ok(ToolReply::error(&outcome::too_large(limit))),
+            reply => Ok(reply?),
+        }
     }
 
     async fn place(self: &Arc<Self>, cx: &Cx, tool: &ToolName) -> Result<Place, CallError> {
@@ -73,8 +93,9 @@ impl Inner {
         known().ok_or_else(|| unknown("tool", tool.as_str()))
     }
 
-    /// The tool as the caller sees it: listed first where it never was, or where the server said
-    /// that its tools changed. An old list is read again beside the call.
+    /// The tool as the caller sees it: listed first where it never was, where the server said that
+    /// its tools changed, or where that was long ago. Where a list cannot be read again, what was
+    /// read last counts.
     async fn tool(
         self: &Arc<Self>,
         cx: &Cx,
@@ -87,12 +108,10 @@ impl Inner {
         let age = shelves.tools.age(self.clock.instant(), change);
         let mut failed = None;
         match age {
-            Age::Unread | Age::Outdated => failed = self.tools(cx, member).await.err(),
-            Age::Since(age) if age >= member.server.list_ttl => {
-                let (inner, cx, member) = (self.clone(), cx.clone(), member.clone());
-                tokio::spawn(async move { inner.tools(&cx, &member).await.is_ok() });
+            Age::Since(age) if age < member.server.list_ttl => {}
+            Age::Unread | Age::Outdated | Age::Since(_) => {
+                failed = self.tools(cx, member).await.err();
             }
-            Age::Since(_) => {}
         }
         let stock = shelves.tools.last().or_else(|| member.public.tools.last());
         match (stock, failed) {
@@ -145,7 +164,7 @@ impl Inner {
         run: F,
     ) -> Result<ToolReply, CallError>
     where
-        F: AsyncFnOnce(&Whose, &Exchange) -> Result<ToolReply, CallError>,
+        F: AsyncFnOnce(Whose, &Exchange) -> Result<ToolReply, CallError>,
     {
         let patience = Patience::new();
         let exchange = patience.overhear(exchange);
@@ -154,7 +173,7 @@ impl Inner {
         let run = async {
             let _room = room(member).await?;
             let whose = self.whose(cx, member).await?;
-            run(&whose, &exchange).await
+            run(whose, &exchange).await
         };
         let done = patience.run(member.server.timeout, longest, run).await;
         done.unwrap_or_else(|_| Err(Failure::Slow.told(&member.name)))
@@ -169,7 +188,6 @@ impl Inner {
         reply: ToolReply,
         of: Of,
     ) -> ToolReply {
-        use doorward_core::Stage;
         if self.view(scope).is_some_and(|view| view.bare == Some(server)) {
             return reply;
         }

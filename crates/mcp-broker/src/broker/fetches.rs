@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use doorward_core::{
-    CallError, Code, Cx, Exchange, Fetch, FetchCall, ItemKind, RpcFault, Scope, ToolReply,
+    BoxFuture, CallError, Code, Cx, Exchange, Fetch, FetchCall, ItemKind, RpcFault, Scope,
+    ToolReply,
 };
 use serde_json::value::RawValue;
 
 use super::calls::Errand;
+use super::credential::Missed;
 use super::view::View;
 use super::{Inner, nowhere, outcome, unknown};
 use crate::edit;
@@ -138,22 +140,28 @@ impl Inner {
             return Err(aim.unknown());
         }
         let params = own_params(call.fetch, &aim, &call.params, &lead.own)?;
-        let run = async |whose: &Whose, exchange: &Exchange| {
-            let errand = Errand {
-                method: call.fetch.method(),
-                name: (call.fetch != Fetch::Completion).then_some(lead.own.as_str()),
-                params: &params,
-                meta: call.meta.as_deref(),
-                #[cfg(feature = "http")]
-                mirrors: &[],
+        let errand = Errand {
+            method: call.fetch.method(),
+            name: (call.fetch != Fetch::Completion).then_some(lead.own.as_str()),
+            params: &params,
+            meta: call.meta.as_deref(),
+            #[cfg(feature = "http")]
+            mirrors: &[],
+        };
+        let run = async |whose: Whose, exchange: &Exchange| {
+            let attempt = |whose: Whose| -> BoxFuture<'_, Result<ToolReply, Missed>> {
+                let errand = &errand;
+                Box::pin(async move {
+                    match self.ask(cx, member, &whose, exchange, errand).await {
+                        Err(Failure::TooLarge(limit)) => {
+                            let text = outcome::too_large(limit);
+                            Ok(ToolReply::fault(&RpcFault::new(code::INTERNAL, text)))
+                        }
+                        reply => Ok(reply?),
+                    }
+                })
             };
-            match self.ask(cx, member, whose, exchange, &errand).await {
-                Err(Failure::TooLarge(limit)) => {
-                    let fault = RpcFault::new(code::INTERNAL, outcome::too_large(limit));
-                    Ok(ToolReply::fault(&fault))
-                }
-                reply => reply.map_err(|failure| failure.told(&member.name)),
-            }
+            self.with_credential(cx, member, whose, attempt).await
         };
         let reply = self.attend(cx, member, call.exchange.clone(), run).await?;
         let of = match call.fetch {

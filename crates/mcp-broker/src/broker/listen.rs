@@ -12,6 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::view::View;
 use super::{Inner, nowhere};
+use crate::ServerKind;
 use crate::rewrite::{self, Of};
 use crate::shelf::Member;
 use crate::upstream::pages::Kind;
@@ -75,8 +76,16 @@ impl Inner {
             if !lists && updates.is_empty() && tasks.is_empty() {
                 continue;
             }
+            let only_lists = updates.is_empty() && tasks.is_empty();
+            let starts_process = matches!(member.server.kind, ServerKind::Stdio { .. });
+            let whose = match only_lists && starts_process && !member.server.shared {
+                // Nobody gets a process of their own for listening to lists alone: what is heard
+                // on those that run is enough.
+                true => Ok(Whose::gateway()),
+                false => self.whose(cx, member).await,
+            };
             // Where a server cannot be asked in this name, there is nothing to hear of it.
-            let Ok(whose) = self.whose(cx, member).await else { continue };
+            let Ok(whose) = whose else { continue };
             // Before anything is followed, so that nothing is missed.
             let rumours = member.link.rumours(&whose);
             let mut followed = Followed { member: member.clone(), whose, uris: HashMap::new() };
@@ -179,8 +188,7 @@ fn list_news(kind: Kind, interest: &Interest) -> Option<News> {
 impl Ear {
     fn news(&self, heard: &Heard) -> Vec<News> {
         let changed = |kind| {
-            // What is on the shelves is old from now on.
-            self.followed.member.changed(kind);
+            self.mark(kind);
             list_news(kind, &self.interest).into_iter().collect()
         };
         match heard {
@@ -190,6 +198,14 @@ impl Ear {
             Heard::Rumour(Rumour::Updated(params)) => self.updated(params).into_iter().collect(),
             Heard::Rumour(Rumour::Task(params)) => self.task(params).into_iter().collect(),
             Heard::Missed => self.everything(),
+        }
+    }
+
+    /// What is on the shelves is old from now on. Of a server with many connections, its member
+    /// hears by itself.
+    fn mark(&self, kind: Kind) {
+        if self.followed.member.server.shared {
+            self.followed.member.changed(kind);
         }
     }
 
@@ -223,7 +239,7 @@ impl Ear {
     fn everything(&self) -> Vec<News> {
         let mut news = Vec::new();
         for kind in [Kind::Tools, Kind::Items(ItemKind::Prompts), RESOURCES] {
-            self.followed.member.changed(kind);
+            self.mark(kind);
             news.extend(list_news(kind, &self.interest));
         }
         for uri in self.followed.uris.values() {

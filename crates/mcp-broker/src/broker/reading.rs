@@ -8,6 +8,7 @@ use doorward_core::{BoxFuture, CallError, Cx, Item, ItemKind, ToolName, ToolSpec
 use serde_json::value::RawValue;
 
 use super::Inner;
+use super::credential::Missed;
 use super::pins::Judged;
 use crate::edit;
 use crate::rewrite::Of;
@@ -28,13 +29,14 @@ struct Reading<T> {
     public: bool,
 }
 
-type Read<T> = BoxFuture<'static, Result<Reading<T>, CallError>>;
+type Read<T> = BoxFuture<'static, Result<Reading<T>, Missed>>;
 
 impl Inner {
     /// A server's tools in the eyes of the caller.
     pub(super) async fn tools(self: &Arc<Self>, cx: &Cx, member: &Arc<Member>) -> Stock<ToolStock> {
         let (inner, owner) = (self.clone(), member.clone());
         let read = move |whose: Whose, trace: Option<TraceContext>| -> Read<ToolStock> {
+            let (inner, owner) = (inner.clone(), owner.clone());
             Box::pin(async move {
                 let catalogue = read_all(&owner, &whose, trace.as_ref(), Kind::Tools).await?;
                 let (ttl, public) = (catalogue.ttl, catalogue.public);
@@ -55,6 +57,7 @@ impl Inner {
     ) -> Stock<ItemStock> {
         let (inner, owner) = (self.clone(), member.clone());
         let read = move |whose: Whose, trace: Option<TraceContext>| -> Read<ItemStock> {
+            let (inner, owner) = (inner.clone(), owner.clone());
             Box::pin(async move {
                 // One that says it has none is not asked.
                 let has = owner.link.hello(&whose).await.map_or(true, |hello| offers(&hello, kind));
@@ -75,9 +78,9 @@ impl Inner {
     pub(super) async fn hello(self: &Arc<Self>, cx: &Cx, member: &Arc<Member>) -> Stock<Hello> {
         let owner = member.clone();
         let read = move |whose: Whose, _| -> Read<Hello> {
+            let owner = owner.clone();
             Box::pin(async move {
-                let hello = owner.link.hello(&whose).await;
-                let stock = hello.map_err(|failure| failure.told(&owner.name))?;
+                let stock = owner.link.hello(&whose).await?;
                 Ok(Reading { stock, ttl: None, public: false })
             })
         };
@@ -92,7 +95,7 @@ impl Inner {
         member: &Arc<Member>,
         kind: Kind,
         pick: impl Fn(&Shelves) -> &Shelf<T> + Send + Copy + 'static,
-        read: impl FnOnce(Whose, Option<TraceContext>) -> Read<T> + Send + 'static,
+        read: impl Fn(Whose, Option<TraceContext>) -> Read<T> + Send + Sync + 'static,
     ) -> Stock<T> {
         let whose = self.whose(cx, member).await.map_err(Arc::new)?;
         let shelves = member.shelves(whose.credential.as_ref());
@@ -105,8 +108,7 @@ impl Inner {
         }
         // Who comes while it is being read waits no longer than who came first.
         let waited = now.saturating_duration_since(pick(&shelves).begin(now));
-        let (inner, trace) = (self.clone(), cx.trace.clone());
-        let owner = member.clone();
+        let (inner, cx, owner) = (self.clone(), cx.clone(), member.clone());
         let task = tokio::spawn(async move {
             let shelf = pick(&shelves);
             let _gate = shelf.gate.lock().await;
@@ -116,7 +118,9 @@ impl Inner {
             // What changes while we read is read the next time.
             let change = owner.change(kind);
             let limit = owner.server.connect_timeout.saturating_add(owner.server.timeout);
-            let outcome = tokio::time::timeout(limit, read(whose, trace)).await;
+            let attempt = |whose| read(whose, cx.trace.clone());
+            let attempts = inner.with_credential(&cx, &owner, whose, attempt);
+            let outcome = tokio::time::timeout(limit, attempts).await;
             let slow = |_| Err(Failure::Slow.told(&owner.name));
             let (stock, ttl, public) = match outcome.unwrap_or_else(slow) {
                 Ok(Reading { stock, ttl, public }) => (Ok(stock), ttl, public),
@@ -223,10 +227,9 @@ async fn read_all(
     whose: &Whose,
     trace: Option<&TraceContext>,
     kind: Kind,
-) -> Result<Catalogue, CallError> {
+) -> Result<Catalogue, Failure> {
     let ask = Ask { trace, ..Ask::new(kind.method(), whose) };
-    let read = pages::read(&*member.link, ask, kind).await;
-    read.map_err(|failure| failure.told(&member.name))
+    pages::read(&*member.link, ask, kind).await
 }
 
 /// Whether a server says that it has things of this kind.

@@ -18,7 +18,7 @@ use crate::{Era, Server, State};
 
 /// The principal in whose name the gateway itself reads lists. Nothing that it does touches a
 /// server's state, so the first real principal may take its connection over.
-const GATEWAY: &str = "doorward";
+pub(super) const GATEWAY: &str = "doorward";
 /// How many rumours wait for a listener that is slow.
 const RUMOURS: usize = 64;
 /// Into so many ticks the idle time is cut.
