@@ -105,12 +105,12 @@ mod lines;
 mod names;
 pub mod pin;
 mod protocol;
-mod rewrite;
-mod seal;
 #[cfg(feature = "redact")]
 pub mod redact;
+mod rewrite;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod seal;
 mod search;
 mod serve;
 mod server;
@@ -120,8 +120,8 @@ mod uris;
 
 pub use broker::Broker;
 pub use builder::{BuildError, Builder};
-pub use front::{Ended, EndedHere, Front, FrontBody, Limits, SessionKey};
 pub use disclosure::Disclosure;
+pub use front::{Ended, EndedHere, Front, FrontBody, Limits, SessionKey};
 #[cfg(feature = "stdio")]
 pub use launch::Direct;
 pub use launch::{Command, LaunchError, Launched, Launcher, Process};

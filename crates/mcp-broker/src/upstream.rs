@@ -121,9 +121,12 @@ impl<'a> Ask<'a> {
             (Era::Legacy, None) if self.polled && self.method == "tools/call" => add("task", "{}"),
             _ => {}
         }
-        let resume = self.exchange.and_then(|exchange| exchange.resume.as_ref());
-        if let Some(resume) = resume.filter(|_| era == Era::Modern) {
-            let members = [("inputResponses", &resume.responses), ("requestState", &resume.state)];
+        if let Some(exchange) = self.exchange.filter(|_| era == Era::Modern) {
+            let (responses, state) = match &exchange.resume {
+                Some(resume) => (&resume.responses, &resume.state),
+                None => (&exchange.offered, &None),
+            };
+            let members = [("inputResponses", responses), ("requestState", state)];
             for (name, value) in members {
                 value.iter().for_each(|value| add(name, value.get()));
             }

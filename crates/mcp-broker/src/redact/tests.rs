@@ -155,7 +155,7 @@ fn own_rules_count_too() {
 fn a_reply_keeps_its_standing() {
     let result =
         RawValue::from_string(r#"{"isError":true,"x":"AKIAIOSFODNN7EXAMPLE"}"#.into()).unwrap();
-    let (reply, counts) = redaction().redact_reply(ToolReply { result, is_error: true });
+    let (reply, counts) = redaction().redact_reply(ToolReply::complete(result, true));
     assert!(reply.is_error && reply.result.get().contains("[redacted:aws_access_key]"));
     assert_eq!(counts.len(), 1);
 }

@@ -82,7 +82,7 @@ pub(super) async fn run(pool: &Arc<Pool>, ask: Ask<'_>) -> Result<Answer, Failur
             Next::Resume(resume) => {
                 let client = ask.client().cloned();
                 let task = ask.exchange.and_then(|exchange| exchange.task.clone());
-                resumed = Some(Exchange { client, resume: Some(resume), task });
+                resumed = Some(Exchange { client, resume: Some(resume), task, offered: None });
             }
             Next::Again => {}
             Next::AsTask => {
