@@ -15,8 +15,6 @@ use crate::edit;
 pub(crate) const MODERN: &str = "2026-07-28";
 /// The revisions with a handshake, newest first.
 pub(crate) const DATED: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
-/// What a request without any version means (2025-06-18 transports, "Protocol Version Header").
-pub(crate) const UNSAID: &str = "2025-03-26";
 
 /// Error codes: JSON-RPC 2.0 §5.1, then those of MCP 2026-07-28.
 pub(crate) mod code {
@@ -147,25 +145,6 @@ fn modern_result(info: &ServerInfo, result: &str) -> Option<String> {
     }
     let result = edit::replace(result, "_meta", &edit::with(meta, &server)?)?;
     edit::with(&result, r#""resultType":"complete""#)
-}
-
-/// A definition as a client of this era reads it: before 2026-07-28 an output schema had to
-/// describe an object.
-pub(crate) fn shown(text: &str, era: Era) -> Cow<'_, str> {
-    #[derive(serde::Deserialize)]
-    struct Schema<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Option<Cow<'a, str>>,
-    }
-
-    if era == Era::Modern || !edit::mentions(text, "outputSchema") {
-        return Cow::Borrowed(text);
-    }
-    let Some(schema) = edit::member(text, "outputSchema") else { return Cow::Borrowed(text) };
-    let of_object = edit::read::<Schema<'_>>(schema.as_bytes())
-        .is_ok_and(|schema| schema.kind.as_deref() == Some("object"));
-    let less = (!of_object).then(|| edit::without(text, &["outputSchema"])).flatten();
-    less.unwrap_or(Cow::Borrowed(text))
 }
 
 /// The parameters of `initialize`. Connections are opened for an identity and not for one client,

@@ -131,7 +131,7 @@ impl Place {
             Fetch::Completion => Exchange { client: client(caller), ..Exchange::default() },
             Fetch::TaskGet | Fetch::TaskResult | Fetch::TaskUpdate | Fetch::TaskCancel => {
                 if self.revision.is_modern() {
-                    self.extension(caller, TASKS)?;
+                    extension(caller.map(|caller| &*caller.capabilities), TASKS)?;
                 }
                 Exchange { client: client(caller), ..Exchange::default() }
             }
@@ -156,22 +156,6 @@ impl Place {
         let meta = asked.params.raw_meta.map(ToOwned::to_owned);
         let origin = self.origin(asked, caller);
         Ok(Plan::Do(Box::pin(origin.fetch(fetch, params, meta, exchange))))
-    }
-
-    /// A client has to declare an extension in each request that makes use of it.
-    pub(super) fn extension(
-        &self,
-        caller: Option<&Arc<Caller>>,
-        name: &str,
-    ) -> Result<(), Refusal> {
-        let declared = caller.is_some_and(|caller| {
-            let all = edit::member(caller.capabilities.get(), "extensions");
-            all.is_some_and(|all| edit::member(all, name).is_some())
-        });
-        if declared {
-            return Ok(());
-        }
-        Err(Refusal::capability(&format!(r#"{{"extensions":{{{}:{{}}}}}}"#, edit::quote(name))))
     }
 
     fn origin(self, asked: &Asked<'_>, caller: Option<&Arc<Caller>>) -> Origin {
@@ -216,6 +200,15 @@ impl Place {
     }
 }
 
+/// A client has to declare an extension in each request that makes use of it.
+pub(super) fn extension(capabilities: Option<&RawValue>, name: &str) -> Result<(), Refusal> {
+    let all = capabilities.and_then(|all| edit::member(all.get(), "extensions"));
+    if all.is_some_and(|all| edit::member(all, name).is_some()) {
+        return Ok(());
+    }
+    Err(Refusal::capability(&format!(r#"{{"extensions":{{{}:{{}}}}}}"#, edit::quote(name))))
+}
+
 enum Begun {
     New(Exchange),
     GoOn(Job, Arc<Caller>),
@@ -248,7 +241,7 @@ impl Origin {
             Err(error) => Err(error),
         };
         match reply {
-            Ok(reply) => self.told(reply, Shape::Call),
+            Ok(reply) => self.told(&reply, Shape::Call),
             Err(error) => self.refused(Subject::Tool(&name), &error),
         }
     }
@@ -285,7 +278,7 @@ impl Origin {
             Fetch::Completion | Fetch::TaskUpdate => Shape::Plain,
         };
         match reply {
-            Ok(reply) => self.told(reply, shape),
+            Ok(reply) => self.told(&reply, shape),
             Err(error) => self.refused(Subject::Fetch(fetch, &subject), &error),
         }
     }

@@ -173,9 +173,13 @@ fn modern(
         Some(_) => return Err(Refusal::header("Mcp-Method differs from the body")),
         None => return Err(Refusal::header("Mcp-Method is missing")),
     }
-    let Some(subject) = params.subject(method) else { return Ok(()) };
+    let mirrored = ["tools/call", "prompts/get", "resources/read"].contains(&method)
+        || ["tasks/get", "tasks/update", "tasks/cancel"].contains(&method);
+    if !mirrored {
+        return Ok(());
+    }
     let said = header(headers, "mcp-name")?.map(|said| decoded("Mcp-Name", said)).transpose()?;
-    match (said, subject) {
+    match (said, params.subject(method)) {
         (Some(said), Some(name)) if said == name => Ok(()),
         (Some(_), _) => Err(Refusal::header("Mcp-Name differs from the body")),
         (None, _) => Err(Refusal::header("Mcp-Name is missing")),

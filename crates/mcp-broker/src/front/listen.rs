@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::body::{FrontBody, bare, streamed};
-use super::call::{Asked, Place};
+use super::call::{Asked, Place, extension};
 use super::era::{Accept, Refusal};
 use super::offers::TASKS;
 use super::post::with_meta;
@@ -128,8 +128,7 @@ impl Front {
             return Err(Refusal::answered(code::INVALID_PARAMS, "too many subscriptions"));
         }
         if !interest.tasks.is_empty() {
-            let caller = Arc::new(self.modern_caller(&place.cx, asked.params, true));
-            place.extension(Some(&caller), TASKS)?;
+            extension(asked.params.declared(), TASKS)?;
         }
         let seat = self.hall.listens.take(&place.cx.principal.id, &self.settings.limits);
         let full = || Refusal::answered(code::INTERNAL, "too many streams of news");
@@ -273,15 +272,16 @@ impl Place {
         session.changed.notify_waiters();
         Ok("{}".into())
     }
+}
 
-    pub(super) fn unsubscribe(&self, session: &Session, asked: &Asked<'_>) -> Outcome {
-        let wrong = || Refusal::answered(code::INVALID_PARAMS, "the resource's uri is missing");
-        let uri = asked.params.uri().ok_or_else(wrong)?;
-        if session.state().uris.remove(&*uri) {
-            session.changed.notify_waiters();
-        }
-        Ok("{}".into())
+/// Forgets a resource that the session wanted to hear of.
+pub(super) fn unsubscribe(session: &Session, asked: &Asked<'_>) -> Outcome {
+    let wrong = || Refusal::answered(code::INVALID_PARAMS, "the resource's uri is missing");
+    let uri = asked.params.uri().ok_or_else(wrong)?;
+    if session.state().uris.remove(&*uri) {
+        session.changed.notify_waiters();
     }
+    Ok("{}".into())
 }
 
 /// The news of one session, on one stream: a later stream takes over.

@@ -214,7 +214,7 @@ fn events(
             let next = tokio::select! {
                 biased;
                 message = received.recv() => message?,
-                fed = feed.next() => match fed {
+                news = feed.next() => match news {
                     Fed::Message(message) => event(&message),
                     Fed::Quiet => Bytes::from_static(b": working\n\n"),
                     Fed::End => return None,

@@ -129,13 +129,12 @@ impl<'a> Params<'a> {
         text(self.protocol_version).unwrap_or_default()
     }
 
-    /// What names the thing that a method is about, where `Mcp-Name` has to mirror it.
-    pub(super) fn subject(&self, method: &str) -> Option<Option<Cow<'_, str>>> {
+    /// What names the thing that a method is about.
+    pub(super) fn subject(&self, method: &str) -> Option<Cow<'_, str>> {
         match method {
-            "tools/call" | "prompts/get" => Some(self.name().map(Cow::Borrowed)),
-            "resources/read" => Some(self.uri()),
-            "tasks/get" | "tasks/update" | "tasks/cancel" => Some(self.task_id()),
-            _ => None,
+            "tools/call" | "prompts/get" => self.name().map(Cow::Borrowed),
+            "resources/read" => self.uri(),
+            _ => self.task_id(),
         }
     }
 

@@ -14,6 +14,7 @@ use super::body::{FrontBody, bare, streamed, whole};
 use super::call::{Asked, Place, Plan};
 use super::caller::{Caller, Wants};
 use super::era::{self, Accept, Refusal};
+use super::listen::unsubscribe;
 use super::params::{Params, object};
 use super::revision::Revision;
 use super::run::{Job, Outcome, Run, event, message};
@@ -116,13 +117,13 @@ impl Front {
         };
         let place = Place::new(self, cx, scope, legacy.revision);
         if let Some(outcome) = self.of_session_alone(&place, asked, &legacy).await {
-            return Ok(told(outcome, asked.id, accept));
+            return Ok(told(&outcome, asked.id, accept));
         }
         if !is_served(asked.method) {
             let Plan::Do(job) = place.plan(asked, None).await? else {
                 return Err(Refusal::no_method(legacy.revision));
             };
-            return Ok(told(job.await, asked.id, accept));
+            return Ok(told(&job.await, asked.id, accept));
         }
         let session = legacy.session.clone();
         let run = self.legacy_run(place, asked, legacy, accept).await?;
@@ -147,7 +148,7 @@ impl Front {
             let Plan::Do(job) = place.plan(asked, None).await? else {
                 return Err(Refusal::no_method(Revision::Modern));
             };
-            return Ok(told(job.await, asked.id, accept));
+            return Ok(told(&job.await, asked.id, accept));
         }
         let caller = Arc::new(self.modern_caller(cx, asked.params, accept.stream));
         let (job, caller) = match place.plan(asked, Some(&caller)).await? {
@@ -160,7 +161,7 @@ impl Front {
         Ok(self.run(cx, asked, job, caller).answer(accept).await)
     }
 
-    pub(super) fn modern_caller(&self, cx: &Cx, params: &Params<'_>, stream: bool) -> Caller {
+    fn modern_caller(&self, cx: &Cx, params: &Params<'_>, stream: bool) -> Caller {
         let declared = params.declared().map(|declared| Arc::from(declared.to_owned()));
         Caller::new(
             cx.principal.id.clone(),
@@ -264,7 +265,7 @@ impl Front {
                 (Some(_), None) => done(),
             },
             ("resources/subscribe", Some(session)) => place.subscribe(session, asked).await,
-            ("resources/unsubscribe", Some(session)) => place.unsubscribe(session, asked),
+            ("resources/unsubscribe", Some(session)) => unsubscribe(session, asked),
             ("resources/subscribe" | "resources/unsubscribe", None) => alone(),
             _ => return None,
         })
@@ -425,8 +426,8 @@ fn wants(params: &Params<'_>, stream: bool, level: Option<LogLevel>) -> Wants {
 }
 
 /// An answer that comes by itself.
-fn told(outcome: Outcome, id: &RawValue, accept: Accept) -> Response<FrontBody> {
-    let (status, message) = message(&outcome, id);
+fn told(outcome: &Outcome, id: &RawValue, accept: Accept) -> Response<FrontBody> {
+    let (status, message) = message(outcome, id);
     if accept.json {
         return whole(status, message);
     }

@@ -39,7 +39,7 @@ impl Origin {
     }
 
     /// A reply, as far as it goes.
-    pub(super) fn told(&self, reply: ToolReply, shape: Shape) -> Outcome {
+    pub(super) fn told(&self, reply: &ToolReply, shape: Shape) -> Outcome {
         let info = &self.place.front.settings.info;
         let (revision, result) = (self.revision(), reply.result.get());
         match reply.stage {

@@ -1,6 +1,7 @@
 //! Rounds of 2026-07-28: answers that ask, and the retries that come back to them.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -243,7 +244,7 @@ pub(super) fn requests(asked: &[Asked]) -> String {
         }
         let (key, method) = (edit::quote(&asked.key), edit::quote(&asked.question.method));
         let params = asked.question.params.as_deref().map_or("{}", RawValue::get);
-        text.push_str(&format!(r#"{key}:{{"method":{method},"params":{params}}}"#));
+        let _ = write!(text, r#"{key}:{{"method":{method},"params":{params}}}"#);
     }
     text.push('}');
     text

@@ -1,5 +1,13 @@
 //! The front: both eras on one URL, each by its own rules.
 
+mod desk;
+mod live;
+mod news;
+mod pair;
+mod rounds;
+mod rules;
+mod sessions;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -119,7 +127,11 @@ async fn ask(front: &Front, request: Request<Bytes>) -> Response<FrontBody> {
 
 /// The status and the message; `Null` where there is no body.
 async fn asked(request: Request<Bytes>) -> (u16, Value) {
-    let response = ask(&front(), request).await;
+    asked_of(&front(), request).await
+}
+
+async fn asked_of(front: &Front, request: Request<Bytes>) -> (u16, Value) {
+    let response = ask(front, request).await;
     let status = response.status().as_u16();
     match response.into_body() {
         FrontBody::Whole(body) if body.is_empty() => (status, Value::Null),
@@ -222,7 +234,7 @@ async fn a_version_that_is_not_served_is_answered_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn the_handshake_agrees_on_a_version_without_a_session() {
+async fn the_handshake_agrees_on_a_version_and_gives_a_session() {
     for (asked_for, agreed) in [
         ("2024-11-05", "2024-11-05"),
         ("2025-03-26", "2025-03-26"),
@@ -232,7 +244,7 @@ async fn the_handshake_agrees_on_a_version_without_a_session() {
     ] {
         let body = rpc("initialize", &format!(r#""protocolVersion":"{asked_for}""#));
         let response = ask(&front(), post(&[], &body)).await;
-        assert!(!response.headers().contains_key("mcp-session-id"));
+        assert!(response.headers().contains_key("mcp-session-id"));
         let FrontBody::Whole(body) = response.into_body() else { panic!("a stream") };
         let message: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(message["result"]["protocolVersion"], agreed, "{asked_for}");
@@ -325,10 +337,11 @@ async fn results_are_told_in_the_clients_era() {
 
 #[tokio::test]
 async fn a_list_comes_in_pages_with_its_gaps() {
+    let front = front();
     let mut cursor = String::new();
     let mut names = Vec::new();
     for page in 0..3 {
-        let (_, message) = asked(post(&[], &rpc("tools/list", &cursor))).await;
+        let (_, message) = asked_of(&front, post(&[], &rpc("tools/list", &cursor))).await;
         let result = &message["result"];
         let tools = result["tools"].as_array().unwrap();
         assert_eq!(tools.len(), if page < 2 { 250 } else { 100 });
