@@ -45,6 +45,8 @@ use revision::Revision;
 use rounds::Parking;
 use session::{Sessions, Ticket};
 
+/// How many ended sessions are remembered in this process.
+const MOST_ENDED: usize = 100_000;
 /// The header that names a session.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -114,7 +116,6 @@ impl Front {
     /// with a random key, and end with the process.
     pub fn new(tools: Arc<dyn Tools>, info: ServerInfo) -> Self {
         let entropy: Arc<dyn Entropy> = Arc::new(PooledEntropy::default());
-        let limits = Limits::default();
         let hall = Hall {
             sessions: Sessions::default(),
             parking: Parking::new(&*entropy),
@@ -133,10 +134,10 @@ impl Front {
             retry: Duration::from_secs(1),
             seal: Arc::new(Seal::new(&SealKeys::random(&*entropy))),
             epoch: Arc::default(),
-            ended: Arc::new(EndedHere::new(limits.ended)),
+            ended: Arc::new(EndedHere::new(MOST_ENDED)),
             clock: Arc::new(SystemClock),
             entropy,
-            limits,
+            limits: Limits::default(),
         };
         Self { settings: Arc::new(settings), hall: Arc::new(hall) }
     }
@@ -182,7 +183,7 @@ impl Front {
         self.with(|settings| settings.epoch = epoch)
     }
 
-    /// Where ended sessions are remembered, instead of in this process.
+    /// Where ended sessions are remembered, instead of the last 100,000 in this process.
     #[must_use]
     pub fn ended(self, ended: Arc<dyn Ended>) -> Self {
         self.with(|settings| settings.ended = ended)

@@ -12,8 +12,6 @@ pub struct Limits {
     pub idle_after: Duration,
     /// The most sessions with a state. The one idle for longest makes room.
     pub sessions: usize,
-    /// The most ended sessions that are remembered in this process.
-    pub ended: usize,
     /// The most bytes of the capabilities that a client may declare in its handshake.
     pub capabilities: usize,
     /// How long a call waits for a client that is away with a question, and how long a request
@@ -51,7 +49,6 @@ impl Default for Limits {
             session_for: Duration::from_hours(24),
             idle_after: Duration::from_mins(10),
             sessions: 10_000,
-            ended: 100_000,
             capabilities: 4096,
             parked_for: Duration::from_mins(10),
             parked: 1024,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use doorward_core::{BoxStream, Cx, Fetch, Interest, News, Scope};
+use doorward_core::{BoxStream, Code, Cx, Fetch, Interest, News, Scope};
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::body::{FrontBody, bare, streamed};
 use super::call::{Asked, Place, extension};
 use super::era::{Accept, Refusal};
-use super::offers::TASKS;
+use super::offers::{TASKS, nowhere};
 use super::post::with_meta;
 use super::revision::Revision;
 use super::run::{Outcome, event, read};
@@ -135,8 +135,10 @@ impl Front {
         let seat = seat.ok_or_else(full)?;
         let tools = &self.settings.tools;
         let listened = tools.listen(&place.cx, &place.scope, interest).await;
-        let (interest, news) =
-            listened.map_err(|error| Refusal::answered(code::INTERNAL, error.public.clone()))?;
+        let (interest, news) = listened.map_err(|error| match error.code {
+            Code::NotFound => nowhere(&error),
+            _ => Refusal::answered(code::INTERNAL, error.public.clone()),
+        })?;
 
         let tag = format!(r#""{META_SUBSCRIPTION}":{}"#, asked.id.get());
         let params = format!(r#"{{"notifications":{}}}"#, accepted(&interest));
@@ -269,7 +271,7 @@ impl Place {
             }
             state.uris.insert(uri.into_owned());
         }
-        session.changed.notify_waiters();
+        session.revise();
         Ok("{}".into())
     }
 }
@@ -279,7 +281,7 @@ pub(super) fn unsubscribe(session: &Session, asked: &Asked<'_>) -> Outcome {
     let wrong = || Refusal::answered(code::INVALID_PARAMS, "the resource's uri is missing");
     let uri = asked.params.uri().ok_or_else(wrong)?;
     if session.state().uris.remove(&*uri) {
-        session.changed.notify_waiters();
+        session.revise();
     }
     Ok("{}".into())
 }
@@ -290,8 +292,8 @@ pub(super) struct Feed {
     session: Arc<Session>,
     number: u64,
     epoch: u64,
-    /// What is listened to, and with which subscriptions.
-    listening: Option<BoxStream<'static, News>>,
+    /// What is listened to, and the edition of the subscriptions that it was asked for with.
+    listening: Option<(u64, BoxStream<'static, News>)>,
     _seat: Seat,
 }
 
@@ -326,21 +328,22 @@ impl Feed {
             {
                 return Fed::End;
             }
-            if self.listening.is_none() {
-                self.listening = Some(heard(&self.place, &self.session).await);
+            let edition = session.edition();
+            if self.listening.as_ref().is_none_or(|(heard, _)| *heard != edition) {
+                self.listening = Some((edition, heard(&self.place, &self.session).await));
             }
-            let Some(news) = &mut self.listening else { return Fed::End };
+            let Some((_, news)) = &mut self.listening else { return Fed::End };
             tokio::select! {
                 biased;
-                () = &mut changed => self.listening = None,
-                news = news.next() => match news {
-                    Some(news) => {
-                        if let Some(message) = told(&news, self.place.revision, None) {
+                () = &mut changed => {}
+                one = news.next() => match one {
+                    Some(one) => {
+                        if let Some(message) = told(&one, self.place.revision, None) {
                             return Fed::Message(message);
                         }
                     }
                     // Nothing more to tell, yet the stream is the client's to close.
-                    None => self.listening = Some(Box::pin(stream::pending())),
+                    None => *news = Box::pin(stream::pending()),
                 },
                 () = tokio::time::sleep(keep_alive) => return Fed::Quiet,
             }

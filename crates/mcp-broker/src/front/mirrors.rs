@@ -18,6 +18,8 @@ use crate::upstream::mirror::Mirror;
 
 /// How long it is remembered which tools want headers.
 const FRESH: Duration = Duration::from_secs(30);
+/// How long a call waits to know.
+const LONGEST_LIST: Duration = Duration::from_secs(5);
 /// How many views of the catalogue are remembered.
 const MOST: usize = 1024;
 
@@ -69,10 +71,10 @@ impl Place {
         {
             return wanted.clone();
         }
-        let Ok(list) = self.front.settings.tools.list(&self.cx, &self.scope).await else {
-            // What cannot be listed now is not refused for it.
-            return Wanted::default();
-        };
+        // What cannot be listed now is not refused for it.
+        let listed = self.front.settings.tools.list(&self.cx, &self.scope);
+        let listed = tokio::time::timeout(LONGEST_LIST, listed).await;
+        let list = listed.ok().and_then(Result::ok).unwrap_or_default();
         let annotated = list.tools.iter().filter_map(|tool| {
             let mirrors = Mirror::all(&tool.definition).ok().filter(|all| !all.is_empty())?;
             let name = edit::member(tool.definition.get(), "name")?;

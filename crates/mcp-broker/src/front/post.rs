@@ -109,7 +109,7 @@ impl Front {
             return self.modern(cx, scope, asked, accept).await;
         }
         if asked.method == "initialize" {
-            return self.initialize(cx, scope, asked).await;
+            return self.initialize(cx, scope, asked, accept).await;
         }
         let legacy = match self.ticket(cx, scope, asked.headers)? {
             Some(ticket) => self.legacy(&ticket)?,
@@ -277,11 +277,11 @@ impl Front {
         cx: &Cx,
         scope: &Scope,
         asked: &Asked<'_>,
+        accept: Accept,
     ) -> Result<Response<FrontBody>, Refusal> {
         let (revision, capabilities) = self.greeted(asked.params)?;
         let result = Place::new(self, cx, scope, revision).initialized().await?;
-        let (_, message) = message(&Ok(result), asked.id);
-        let mut response = whole(StatusCode::OK, message);
+        let mut response = told(&Ok(result), asked.id, accept);
         let minted = self.mint(cx, scope, Some(revision), &capabilities);
         if let Some(id) = minted.and_then(|(_, id)| HeaderValue::try_from(id).ok()) {
             response.headers_mut().insert(SESSION, id);

@@ -45,7 +45,7 @@ impl Origin {
         match reply.stage {
             Stage::Complete => Ok(write::whole(info, revision, shape, result)),
             Stage::Fault => self.fault(result, shape),
-            Stage::InputRequired if revision.is_modern() => {
+            Stage::InputRequired if revision.is_modern() && shape.may_ask() => {
                 let state = edit::member(result, "requestState");
                 let state = state.and_then(|state| RawValue::from_string(state.to_owned()).ok());
                 let sealed = self.sealed(Kind::Server(state))?;
@@ -122,6 +122,8 @@ impl Origin {
     pub(super) fn refused(&self, subject: Subject<'_>, error: &CallError) -> Outcome {
         let shape = match subject {
             Subject::Tool(_) => Shape::Call,
+            Subject::Fetch(Fetch::Resource, _) => Shape::Resource,
+            Subject::Fetch(Fetch::Prompt, _) => Shape::Prompt,
             Subject::Fetch(..) => Shape::Plain,
         };
         if let Some(url) = &error.consent {
@@ -177,8 +179,7 @@ impl Origin {
         let opens = self.caller.as_ref().is_some_and(|caller| opens_urls(&caller.capabilities));
         let front = &self.place.front;
         match self.revision() {
-            // Only these methods may be answered with a question.
-            Revision::Modern if opens && !self.request.is_empty() => {
+            Revision::Modern if opens && shape.may_ask() => {
                 let inputs = visits.iter().enumerate().map(|(at, visit)| {
                     let params = visit.params(None);
                     format!(

@@ -160,6 +160,8 @@ pub(super) struct Session {
     state: Mutex<State>,
     /// The stream of server news: a later one ends the earlier.
     pub(super) news: AtomicU64,
+    /// Counts changes of what it subscribed to.
+    edition: AtomicU64,
     pub(super) changed: Notify,
 }
 
@@ -192,8 +194,20 @@ impl Session {
             used: AtomicI64::new(now.as_micros()),
             state: Mutex::default(),
             news: AtomicU64::new(0),
+            edition: AtomicU64::new(0),
             changed: Notify::new(),
         }
+    }
+
+    /// What it subscribed to changed.
+    pub(super) fn revise(&self) {
+        self.edition.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    /// Changes with what it subscribed to.
+    pub(super) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -218,8 +232,12 @@ impl Session {
         self.changed.notify_waiters();
     }
 
+    fn last_used(&self) -> i64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn is_idle(&self, before: Timestamp) -> bool {
-        if self.used.load(Ordering::Relaxed) > before.as_micros() {
+        if self.last_used() > before.as_micros() {
             return false;
         }
         let state = self.state();
@@ -267,10 +285,17 @@ impl Sessions {
             return Some(session.clone());
         }
         if known.len() >= limits.sessions {
-            // Whoever was silent longest makes room.
+            // Whoever was silent longest makes room; for some at once, so that not every request
+            // has to look at all.
             let idle = known.values().filter(|session| session.is_idle(now));
-            let oldest = idle.min_by_key(|session| session.used.load(Ordering::Relaxed))?.key;
-            known.remove(&oldest);
+            let mut idle: Vec<_> = idle.map(|session| (session.last_used(), session.key)).collect();
+            idle.sort_unstable();
+            for (_, oldest) in idle.into_iter().take(1 + limits.sessions / 16) {
+                known.remove(&oldest);
+            }
+            if known.len() >= limits.sessions {
+                return None;
+            }
         }
         let session = Arc::new(Session::new(key, now));
         known.insert(key, session.clone());

@@ -25,6 +25,13 @@ pub(super) enum Shape {
     Plain,
 }
 
+impl Shape {
+    /// Whether the method may be answered with a question (2026-07-28).
+    pub(super) const fn may_ask(self) -> bool {
+        matches!(self, Self::Call | Self::Prompt | Self::Resource)
+    }
+}
+
 /// A whole result, from the words of any revision.
 pub(super) fn whole(info: &ServerInfo, revision: Revision, shape: Shape, result: &str) -> String {
     if !revision.is_modern() {

@@ -274,7 +274,7 @@ impl Tools for Stand {
     ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
         Box::pin(async move {
             self.fetched.lock().unwrap().push(format!("{} {}", call.fetch.method(), call.params));
-            let params: Value = serde_json::from_str(call.params.get()).unwrap();
+            let params: Value = serde_json::from_str(call.params.get()).unwrap_or_default();
             let result = match call.fetch {
                 Fetch::Resource => json!({"contents": [{"uri": params["uri"]}]}),
                 Fetch::Prompt if params["name"] == "ask" && call.exchange.resume.is_none() => {
@@ -464,7 +464,7 @@ impl Events {
                 return Some(event);
             }
             let wait = tokio::time::timeout(Duration::from_secs(5), self.stream.next());
-            let piece = wait.await.expect("something comes")?;
+            let piece = wait.await.unwrap()?;
             let text = String::from_utf8(piece.to_vec()).unwrap();
             for block in text.split("\n\n").filter(|block| !block.is_empty()) {
                 let mut event = Event::default();
@@ -486,7 +486,7 @@ impl Events {
 
     pub(crate) async fn message(&mut self) -> Value {
         loop {
-            let event = self.next().await.expect("a message");
+            let event = self.next().await.unwrap();
             if !event.data.is_empty() {
                 return event.json();
             }

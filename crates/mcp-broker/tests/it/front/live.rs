@@ -110,7 +110,8 @@ async fn an_elicitation_by_url_has_an_id_where_the_revision_has_ids() {
 fn told(messages: &[Value]) -> Vec<String> {
     let kind = |message: &Value| match message["method"].as_str() {
         Some("notifications/progress") => {
-            format!("{} {}", message["params"]["progressToken"], message["params"]["progress"])
+            let progress = message["params"]["progress"].as_f64().unwrap();
+            format!("{} {progress}", message["params"]["progressToken"])
         }
         Some(_) => format!("log {}", message["params"]["data"]),
         None => format!("end {}", message["id"]),

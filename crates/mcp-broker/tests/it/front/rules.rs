@@ -33,10 +33,13 @@ async fn mirrored(arguments: Value, headers: &[(&str, &str)]) -> (u16, Value) {
     (status, message["error"]["code"].clone())
 }
 
+/// Arguments, headers, and whether the call is taken.
+type Case<'a> = (Value, &'a [(&'a str, &'a str)], bool);
+
 #[tokio::test]
 async fn mirrored_arguments_must_say_what_the_body_says() {
     let coded = "=?base64?SGVsbG8=?=";
-    let cases: &[(Value, &[(&str, &str)], bool)] = &[
+    let cases: &[Case<'_>] = &[
         (json!({}), &[], true),
         (json!({"a": null}), &[], true),
         (json!({"a": "x"}), &[("Mcp-Param-A", "x")], true),
@@ -291,6 +294,9 @@ async fn an_answer_is_of_a_kind_that_the_client_takes() {
         assert_eq!((all.len(), &all[0].json()["id"]), (1, &4.into()));
         assert_eq!(all[0].kind, "message");
     }
+    let greeted = peer.ask(0, "initialize", json!({"protocolVersion": "2025-11-25"})).await;
+    assert!(greeted.headers().contains_key("mcp-session-id"));
+    assert_eq!(events(greeted).rest().await.len(), 1);
     peer.version = MODERN;
     let listen = peer.ask(1, "subscriptions/listen", json!({"notifications": {}})).await;
     assert_eq!(listen.status(), 200);
