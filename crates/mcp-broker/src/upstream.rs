@@ -128,17 +128,20 @@ impl<'a> Ask<'a> {
             };
             let members = [("inputResponses", responses), ("requestState", state)];
             for (name, value) in members {
-                value.iter().for_each(|value| add(name, value.get()));
+                if let Some(value) = value {
+                    add(name, value.get());
+                }
             }
         }
         let client = self.client();
         let modern = client.filter(|_| era == Era::Modern);
-        let capabilities = rounds::capabilities(modern.map(|client| &**client), self.polled);
+        let capabilities = (era == Era::Modern)
+            .then(|| rounds::capabilities(modern.map(|client| &**client), self.polled));
         let meta = RequestMeta {
             client: self.meta,
             trace: self.trace,
             progress: token.filter(|_| client.is_some_and(|client| client.wants_progress())),
-            capabilities: Some(&capabilities),
+            capabilities: capabilities.as_deref(),
             log_level: modern.and_then(|client| client.log_level()),
         };
         if let Some(meta) = protocol::request_meta(era, &meta) {

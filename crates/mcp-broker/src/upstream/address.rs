@@ -39,10 +39,11 @@ pub(super) fn address(
     peer: &Peer,
     ask: Option<&Ask<'_>>,
 ) -> Result<(), Failure> {
+    const WRONG: Failure = Failure::Nonsense("was to be asked what no header can hold");
+
     match peer {
         Peer::Modern => {
             headers.insert(VERSION, HeaderValue::from_static(MODERN));
-            const WRONG: Failure = Failure::Nonsense("was to be asked what no header can hold");
             let Some(ask) = ask else { return Ok(()) };
             headers.insert(METHOD, HeaderValue::from_str(ask.method).map_err(|_| WRONG)?);
             if let Some(name) = ask.name {

@@ -74,6 +74,8 @@ impl Child {
             }
         }
         let (wire, life) = self.launch(ear).await?;
+        // Should it not survive that either, both are tried the next time.
+        self.legacy_only.store(false, Ordering::Relaxed);
         let hello = handshake::initialize(&wire).await?;
         self.legacy_only.store(true, Ordering::Relaxed);
         Ok(Wired::new(wire, hello, Box::new(life)))

@@ -137,7 +137,6 @@ impl Hearing {
 
     /// A server's notification. `of` is the call on whose own stream it came.
     pub(super) fn notification(&self, method: &str, params: Option<&RawValue>, of: Option<u64>) {
-        let owned = || params.map(|params| Arc::from(params.to_owned()));
         match method {
             "notifications/progress" => self.progress(params),
             "notifications/message" => {
@@ -156,10 +155,14 @@ impl Hearing {
             "notifications/prompts/list_changed" => self.ear.hear(Rumour::Prompts),
             "notifications/resources/list_changed" => self.ear.hear(Rumour::Resources),
             "notifications/resources/updated" => {
-                owned().into_iter().for_each(|params| self.ear.hear(Rumour::Updated(params)));
+                if let Some(params) = params {
+                    self.ear.hear(Rumour::Updated(Arc::from(params.to_owned())));
+                }
             }
             "notifications/tasks/status" | "notifications/tasks" => {
-                owned().into_iter().for_each(|params| self.ear.hear(Rumour::Task(params)));
+                if let Some(params) = params {
+                    self.ear.hear(Rumour::Task(Arc::from(params.to_owned())));
+                }
             }
             "notifications/cancelled" => {
                 let taken = read::<Cancelled<'_>>(params)

@@ -85,8 +85,12 @@ impl Origin {
                 Err(_) => {}
             }
         }
+        // Should it not speak that any more, all is asked again the next time.
+        self.known.store(speaks::UNKNOWN, Ordering::Relaxed);
         if known == speaks::TWO_WAYS {
-            return self.two_ways(reach, ear).await;
+            let opened = self.two_ways(reach, ear).await?;
+            self.known.store(speaks::TWO_WAYS, Ordering::Relaxed);
+            return Ok(opened);
         }
         match self.initialize(&reach).await {
             Ok((peer, hello)) => {

@@ -1,7 +1,7 @@
 //! Connections to one server, kept warm and bounded: one for each identity, ended when idle.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
+use self::seat::{Busy, Key, Now, Place, Seat};
 use super::ear::Ear;
 use super::past::Past;
 use super::{Answer, Ask, Condition, Failure, Hello, Link, Rumour, Whose, rounds};
@@ -19,14 +20,14 @@ use crate::{Era, Server, State};
 /// The principal in whose name the gateway itself reads lists. Nothing that it does touches a
 /// server's state, so the first real principal may take its connection over.
 pub(super) const GATEWAY: &str = "doorward";
-/// How many rumours wait for a listener that is slow.
-const RUMOURS: usize = 64;
 /// Into so many ticks the idle time is cut.
 const TICKS: u32 = 4;
 /// How often it is looked after a connection that somebody listens to.
 const CHECK: Duration = Duration::from_secs(1);
 /// The longest that it is left alone while it fails.
 const LONGEST_CHECK: Duration = Duration::from_secs(30);
+
+mod seat;
 
 /// How connections to one server are opened.
 pub(super) trait Dial: Send + Sync {
@@ -83,108 +84,6 @@ pub(crate) struct Pool {
     pub(super) tasked: Mutex<HashSet<String>>,
 }
 
-/// Whose connection it is.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    /// `None` where all share one.
-    principal: Option<Arc<str>>,
-    holder: Holder,
-}
-
-/// One identity's connection, or where it would be.
-struct Place {
-    /// Held while it is opened.
-    past: tokio::sync::Mutex<Past>,
-    now: Mutex<Now>,
-    news: broadcast::Sender<Rumour>,
-    kept: AtomicBool,
-}
-
-#[derive(Default)]
-struct Now {
-    seat: Option<Arc<Seat>>,
-    /// Resources that are followed, and how often.
-    followed: HashMap<String, usize>,
-    /// Something else than a list was asked for.
-    touched: bool,
-}
-
-/// An open connection.
-struct Seat {
-    connection: Box<dyn Connection>,
-    busy: AtomicUsize,
-    /// When it was last used, as a count of uses.
-    used: AtomicU64,
-    idle_ticks: AtomicU32,
-    /// Resources that the server was asked to tell of.
-    followed: Mutex<HashSet<String>>,
-    _room: OwnedSemaphorePermit,
-}
-
-/// A seat in use.
-struct Busy {
-    seat: Arc<Seat>,
-    freed: Arc<Notify>,
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if self.seat.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.freed.notify_waiters();
-        }
-    }
-}
-
-impl Seat {
-    /// Asks the server to tell of a resource or not to, unless it was asked already.
-    async fn follow(&self, uri: &str, on: bool) -> Result<(), Failure> {
-        let new = {
-            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-            if on { followed.insert(uri.to_owned()) } else { followed.remove(uri) }
-        };
-        if !new {
-            return Ok(());
-        }
-        let outcome = self.connection.follow(uri, on).await;
-        if on && outcome.is_err() {
-            self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
-        }
-        outcome
-    }
-}
-
-impl Place {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            past: tokio::sync::Mutex::default(),
-            now: Mutex::default(),
-            news: broadcast::Sender::new(RUMOURS),
-            kept: AtomicBool::new(false),
-        })
-    }
-
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn seat(&self) -> Option<Arc<Seat>> {
-        self.now().seat.clone().filter(|seat| seat.connection.is_open())
-    }
-
-    /// Whether somebody wants to hear of it even while it is idle.
-    fn is_listened_to(&self, now: &Now) -> bool {
-        self.news.receiver_count() > 0 || !now.followed.is_empty()
-    }
-
-    /// Takes an idle seat, or one that is dead.
-    fn vacate(&self, fits: impl FnOnce(&Seat, &Now) -> bool) -> Option<Arc<Seat>> {
-        let mut now = self.now();
-        let seat = now.seat.as_ref()?;
-        let free = seat.busy.load(Ordering::Acquire) == 0 && fits(seat, &now);
-        if free { now.seat.take() } else { None }
-    }
-}
-
 impl Pool {
     pub(super) fn new(server: &Server, dial: Box<dyn Dial>, changes: Arc<AtomicU64>) -> Self {
         Self {
@@ -197,7 +96,7 @@ impl Pool {
             room: Arc::new(Semaphore::new(server.max_connections.min(Semaphore::MAX_PERMITS))),
             freed: Arc::default(),
             places: Mutex::default(),
-            gateway: broadcast::Sender::new(RUMOURS),
+            gateway: broadcast::Sender::new(seat::RUMOURS),
             condition: Mutex::default(),
             uses: AtomicU64::new(0),
             reaping: AtomicBool::new(false),
@@ -228,13 +127,7 @@ impl Pool {
     }
 
     fn sit(&self, place: &Place, touch: bool) -> Option<Busy> {
-        let mut now = place.now();
-        now.touched |= touch;
-        let seat = now.seat.clone().filter(|seat| seat.connection.is_open())?;
-        seat.busy.fetch_add(1, Ordering::AcqRel);
-        seat.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        seat.idle_ticks.store(0, Ordering::Relaxed);
-        Some(Busy { seat, freed: self.freed.clone() })
+        place.sit(touch, self.uses.fetch_add(1, Ordering::Relaxed), &self.freed)
     }
 
     /// The identity's connection, opened where there is none. Opening runs on its own: a caller
@@ -254,10 +147,11 @@ impl Pool {
             if let Some(busy) = pool.sit(&place, ask.touches) {
                 return Ok(busy);
             }
-            if ask.patient && pool.adopt(&key, &place, &mut past).await {
-                if let Some(busy) = pool.sit(&place, ask.touches) {
-                    return Ok(busy);
-                }
+            if ask.patient
+                && pool.adopt(&key, &place, &mut past).await
+                && let Some(busy) = pool.sit(&place, ask.touches)
+            {
+                return Ok(busy);
             }
             pool.open(&place, &mut past, &whose, ask.patient).await?;
             pool.sit(&place, ask.touches).ok_or(Failure::Gone)
@@ -357,14 +251,7 @@ impl Pool {
         if connection.ear().is_wanted() {
             connection.listen();
         }
-        let seat = Arc::new(Seat {
-            connection,
-            busy: AtomicUsize::new(0),
-            used: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
-            idle_ticks: AtomicU32::new(0),
-            followed: Mutex::default(),
-            _room: room,
-        });
+        let seat = Arc::new(Seat::new(connection, room));
         let followed: Vec<_> = place.now().followed.keys().cloned().collect();
         for uri in followed {
             seat.follow(&uri, true).await.ok();

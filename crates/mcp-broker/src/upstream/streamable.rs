@@ -272,12 +272,12 @@ impl Line {
         let mut breaks = 0;
         loop {
             let before = events.last_id.clone();
-            let hear = |event: &Event| match outcome(&event.data, id, self.max_result) {
-                Some(outcome) => Some(outcome),
-                None => {
+            let hear = |event: &Event| {
+                let outcome = outcome(&event.data, id, self.max_result);
+                if outcome.is_none() {
                     self.hear(&event.data, turn);
-                    None
                 }
+                outcome
             };
             if let Some(outcome) = pump(&mut body, &mut events, self.max_result, hear).await {
                 return outcome;
@@ -375,8 +375,8 @@ pub(super) async fn only_answer(
         "application/json" => read_whole(body, id, max_result).await?,
         "text/event-stream" => {
             let mut events = Events::new(max_result.saturating_add(ENVELOPE));
-            let hear = |event: &Event| outcome(&event.data, id, max_result);
-            pump(&mut body, &mut events, max_result, hear).await.unwrap_or(Err(Failure::Gone))?
+            let answer = |event: &Event| outcome(&event.data, id, max_result);
+            pump(&mut body, &mut events, max_result, answer).await.unwrap_or(Err(Failure::Gone))?
         }
         _ => return Err(Failure::Nonsense("answered with a content type that is not MCP's")),
     };

@@ -62,7 +62,9 @@ fn a_modern_server_is_told_who_asks() {
 }
 
 /// A process made of a closure: what it says to each line.
-struct Scripted(Arc<dyn Fn(&serde_json::Value) -> Vec<String> + Send + Sync>);
+struct Scripted(Arc<Script>);
+
+type Script = dyn Fn(&serde_json::Value) -> Vec<String> + Send + Sync;
 
 struct Task(tokio::task::JoinHandle<()>);
 
@@ -163,7 +165,7 @@ fn of(principal: &str) -> Whose {
 }
 
 async fn heard(news: &mut broadcast::Receiver<Rumour>) -> Rumour {
-    let wait = std::time::Duration::from_secs(5);
+    let wait = Duration::from_secs(5);
     tokio::time::timeout(wait, news.recv()).await.unwrap().unwrap()
 }
 
@@ -274,7 +276,7 @@ async fn a_modern_server_is_listened_to_anew_when_the_interest_changes() {
 
 #[tokio::test]
 async fn a_listener_keeps_its_connection_and_its_going_lets_it_end() {
-    let idle_after = std::time::Duration::from_millis(100);
+    let idle_after = Duration::from_millis(100);
     let (link, _) = link(move |s| Server { idle_after, ..s }, legacy);
     let news = link.rumours(&of("ann"));
     link.hello(&of("ann")).await.unwrap();

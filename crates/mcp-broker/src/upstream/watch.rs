@@ -50,10 +50,11 @@ impl Watch {
 
     /// Updates of a resource are wanted or not. Whether that is new.
     pub(super) fn want(&self, uri: &str, on: bool) -> bool {
-        self.with(|inner| match on {
-            true => inner.uris.insert(uri.to_owned()),
-            false => inner.uris.remove(uri),
-        })
+        self.with(
+            |inner| {
+                if on { inner.uris.insert(uri.to_owned()) } else { inner.uris.remove(uri) }
+            },
+        )
     }
 
     /// Puts another task in the place of the one that runs. `None` where there is nothing to

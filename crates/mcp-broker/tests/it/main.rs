@@ -16,3 +16,5 @@ mod upstream;
 #[cfg(feature = "http")]
 mod upstream_http;
 mod upstream_pool;
+#[cfg(feature = "http")]
+mod upstream_real;

@@ -179,7 +179,7 @@ async fn a_question_that_could_be_anyones_is_refused() {
 async fn a_question_is_taken_back_with_its_call() {
     let (script, seen) = recording(elicits("elicitation/create"));
     let broker = Local::default().with("s", script).broker(|s| s);
-    let person = Arc::new(Person::new("ann", ALL).thinking(Duration::from_secs(600)));
+    let person = Arc::new(Person::new("ann", ALL).thinking(Duration::from_mins(10)));
     let running = {
         let (broker, person) = (broker.clone(), person.clone());
         tokio::spawn(async move { broker.call(&cx(), call_of(&person, "s__t", "{}")).await })
