@@ -253,13 +253,14 @@ pub(crate) enum Failure {
     Refused {
         /// 401 or 403.
         status: u16,
-        /// What was asked.
+        /// What was asked, without its query.
         url: String,
         /// The values of `WWW-Authenticate`.
         challenges: Vec<String>,
     },
     /// It knew nothing of the connection any more; nothing ran.
     #[error("forgot the connection")]
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP has sessions"))]
     Lost,
     #[error("has no connection to spare")]
     Full,

@@ -93,7 +93,7 @@ impl Pool {
             idle_after: server.idle_after,
             patience: server.connect_timeout,
             changes,
-            room: Arc::new(Semaphore::new(server.max_connections.min(Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(server.max_connections.clamp(1, Semaphore::MAX_PERMITS))),
             freed: Arc::default(),
             places: Mutex::default(),
             gateway: broadcast::Sender::new(seat::RUMOURS),

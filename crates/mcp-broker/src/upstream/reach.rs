@@ -102,7 +102,10 @@ impl Reach {
             let challenges = head.headers.get_all(WWW_AUTHENTICATE).iter();
             let challenges = challenges.filter_map(|value| value.to_str().ok());
             let challenges = challenges.take(MOST_CHALLENGES).map(ToOwned::to_owned).collect();
-            return Failure::Refused { status, url: self.uri.to_string(), challenges };
+            // Operators put secrets into the query.
+            let url = self.uri.to_string();
+            let url = url.split('?').next().unwrap_or_default().to_owned();
+            return Failure::Refused { status, url, challenges };
         }
         let plain = Failure::Status(status);
         if head.status.is_redirection() {

@@ -291,3 +291,29 @@ async fn a_listener_keeps_its_connection_and_its_going_lets_it_end() {
     }
     panic!("never ended");
 }
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn a_refused_credential_is_told_with_what_the_server_wants() {
+    use tokio::io::AsyncReadExt as _;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _read = stream.read(&mut buffer).await.unwrap();
+            let answer = "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer scope=\"a\"\r\n\
+                www-authenticate: DPoP\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let url = format!("http://{at}/mcp?key=secret");
+    let server = Server::http("web", &url);
+    let pool = Arc::new(origin::Origin::new(&server, &url, Arc::default()).unwrap());
+    let failure = pool.ask(Ask::new("tools/list", &of("ann"))).await.unwrap_err();
+    assert!(!format!("{failure:?}").contains("secret"));
+    let Failure::Refused { status, url, challenges } = failure else { panic!("{failure:?}") };
+    assert_eq!((status, url), (401, format!("http://{at}/mcp")));
+    assert_eq!(challenges, ["Bearer scope=\"a\"", "DPoP"]);
+}
