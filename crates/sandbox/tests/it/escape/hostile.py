@@ -17,6 +17,10 @@ def syscall(number, *arguments):
     return result
 
 
+def call(words):
+    return syscall(*[int(word, 0) for word in words.split()])
+
+
 def read(path):
     with open(path, "rb") as file:
         return file.read(1 << 20).decode("utf-8", "replace")
