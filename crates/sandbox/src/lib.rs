@@ -92,3 +92,5 @@ pub use egress::{EgressRefusal, Outlet, Reaching};
 pub use native::{Missing, Native};
 pub use spawn::{Layer, Sandbox, SpawnError};
 pub use spec::{Egress, Limits, Network, Spec};
+#[cfg(feature = "wasm")]
+pub use wasm::Wasm;

@@ -8,6 +8,8 @@
     reason = "all of this is test code, also what is outside of test functions"
 )]
 
+#[cfg(feature = "wasm")]
+mod component;
 mod container;
 mod escape;
 mod life;
