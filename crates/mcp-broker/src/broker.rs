@@ -1,6 +1,7 @@
 //! The broker: one catalogue over many servers.
 
 mod calls;
+pub(crate) mod checks;
 mod credential;
 mod fetches;
 mod listen;
@@ -30,6 +31,10 @@ use tokio::sync::broadcast;
 
 use crate::names::Register;
 use crate::pin::PinStore;
+#[cfg(feature = "redact")]
+use crate::redact::Redaction;
+#[cfg(feature = "schema")]
+use crate::schema::SchemaCache;
 use crate::shelf::Member;
 use crate::upstream::pages::Kind;
 use crate::uris::Slugs;
@@ -63,6 +68,11 @@ pub(crate) struct Inner {
     pub(crate) shadowed: ArcSwap<HashMap<(usize, Arc<str>), String>>,
     /// Whether lists changed since such tools were last looked for.
     pub(crate) unlooked: AtomicBool,
+    #[cfg(feature = "schema")]
+    pub(crate) schemas: SchemaCache,
+    /// `None` where no server wants it.
+    #[cfg(feature = "redact")]
+    pub(crate) redaction: Option<Redaction>,
     pub(crate) credentials: Option<Arc<dyn Credentials>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) list_wait: Duration,

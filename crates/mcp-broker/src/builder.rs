@@ -14,6 +14,11 @@ use crate::broker::{Broker, Inner, Profile};
 use crate::launch::{Command, Launcher};
 use crate::names::{Register, is_server_name};
 use crate::pin::{MemoryPins, PinStore};
+#[cfg(feature = "redact")]
+use crate::redact::Redaction;
+#[cfg(feature = "schema")]
+use crate::schema::SchemaCache;
+use crate::server::Strictness;
 use crate::shelf::Member;
 use crate::upstream::{Link, child::Child};
 use crate::uris::Slugs;
@@ -21,6 +26,9 @@ use crate::{Server, ServerKind};
 
 /// How many changes of lists are kept for a listener that is slow to hear of them.
 const NEWS: usize = 256;
+/// How many schemas are kept compiled.
+#[cfg(feature = "schema")]
+const SCHEMAS: usize = 4096;
 
 /// Puts a [`Broker`] together. Nothing is started or connected before [`Broker::start`] or the
 /// first question.
@@ -76,6 +84,14 @@ pub enum BuildError {
     /// The crate was built without its `http` feature.
     #[error("server `{0}` is reached by HTTP, which this build leaves out")]
     NoHttp(String),
+    /// The crate was built without a feature that a server needs.
+    #[error("server `{server}` wants its {what}, which this build leaves out")]
+    Left {
+        /// The server.
+        server: String,
+        /// What: `results redacted` or `schemas checked`.
+        what: &'static str,
+    },
     /// The machine's certificates could not be loaded.
     #[error("server `{server}`: no TLS: {reason}")]
     Tls {
@@ -220,6 +236,10 @@ impl Builder {
             pins: self.pins,
             shadowed: ArcSwap::default(),
             unlooked: AtomicBool::new(false),
+            #[cfg(feature = "schema")]
+            schemas: SchemaCache::new(SCHEMAS),
+            #[cfg(feature = "redact")]
+            redaction: redaction(&self.servers),
             credentials: self.credentials,
             clock: self.clock,
             list_wait: self.list_wait,
@@ -253,6 +273,13 @@ impl Builder {
     }
 }
 
+/// The rules for secrets, where a server wants them. Our own table always compiles.
+#[cfg(feature = "redact")]
+fn redaction(servers: &[Server]) -> Option<Redaction> {
+    let wanted = servers.iter().any(|server| server.redact);
+    wanted.then(|| Redaction::new([]).ok()).flatten()
+}
+
 fn check(server: &Server) -> Result<(), BuildError> {
     if !is_server_name(&server.name) {
         return Err(BuildError::ServerName(server.name.clone()));
@@ -264,6 +291,14 @@ fn check(server: &Server) -> Result<(), BuildError> {
         (server.concurrency == 0, "concurrency"),
         (server.max_result == 0, "max_result"),
     ];
+    let checks = server.validate.arguments.max(server.validate.results) != Strictness::Off;
+    let left = [
+        (checks && !cfg!(feature = "schema"), "schemas checked"),
+        (server.redact && !cfg!(feature = "redact"), "results redacted"),
+    ];
+    if let Some((_, what)) = left.into_iter().find(|(is_left, _)| *is_left) {
+        return Err(BuildError::Left { server: server.name.clone(), what });
+    }
     match zero.into_iter().find(|(is_zero, _)| *is_zero) {
         Some((_, field)) => Err(BuildError::Zero { server: server.name.clone(), field }),
         None => Ok(()),

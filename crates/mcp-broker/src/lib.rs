@@ -130,4 +130,4 @@ pub use protocol::ServerInfo;
 pub use seal::{SealKey, SealKeys};
 pub use search::Search;
 pub use serve::{Serve, serve_stdio};
-pub use server::{Doubt, Era, Server, ServerKind, ServerStatus, State};
+pub use server::{Doubt, Era, Server, ServerKind, ServerStatus, State, Strictness, Validation};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_core::Secret;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pin::{Finding, PinPolicy};
 
@@ -51,6 +51,11 @@ pub struct Server {
     pub max_result: usize,
     /// How strictly its tools are held to what was approved of them.
     pub pins: PinPolicy,
+    /// How strictly arguments and results are held against its tools' schemas.
+    pub validate: Validation,
+    /// Whether secrets are taken out of its results (keys, tokens, passwords in the formats that
+    /// vendors print).
+    pub redact: bool,
     /// Whether one process or session of it may serve several principals. Without, each has its
     /// own, so that nothing one does to the server's state is seen by another.
     pub shared: bool,
@@ -79,6 +84,8 @@ impl Server {
             concurrency: 32,
             max_result: 8 << 20,
             pins: PinPolicy::default(),
+            validate: Validation::default(),
+            redact: false,
             shared: false,
             idle_after: Duration::from_mins(10),
             max_connections: 64,
@@ -99,6 +106,40 @@ impl Server {
     pub fn http(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self::new(name, ServerKind::Http { url: url.into() })
     }
+}
+
+/// How strictly a server's tools are held to their schemas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", default)]
+pub struct Validation {
+    /// Arguments against `inputSchema`, before a call.
+    pub arguments: Strictness,
+    /// `structuredContent` against `outputSchema`, after it.
+    pub results: Strictness,
+}
+
+impl Default for Validation {
+    /// Wrong arguments are refused, wrong results noted; nothing is checked where the crate is
+    /// built without its `schema` feature.
+    fn default() -> Self {
+        if cfg!(feature = "schema") {
+            Self { arguments: Strictness::Refuse, results: Strictness::Warn }
+        } else {
+            Self { arguments: Strictness::Off, results: Strictness::Off }
+        }
+    }
+}
+
+/// What becomes of what does not fit a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strictness {
+    /// It is not looked at.
+    Off,
+    /// It passes; it is logged, and a result says so in `_meta` under `doorward/invalid`.
+    Warn,
+    /// It is refused, with what is wrong told as the call's result.
+    Refuse,
 }
 
 /// How a server is reached.

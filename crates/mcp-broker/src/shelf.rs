@@ -12,6 +12,8 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::Server;
+#[cfg(feature = "schema")]
+use crate::broker::checks::Checks;
 use crate::rewrite::Lettering;
 use crate::server::Doubt;
 #[cfg(feature = "http")]
@@ -252,6 +254,8 @@ pub(crate) struct Shelved {
     pub(crate) bare: Option<Arc<ToolSpec>>,
     /// Whether an operator approved it as it is.
     pub(crate) vouched: bool,
+    #[cfg(feature = "schema")]
+    pub(crate) checks: Arc<Checks>,
     /// Which arguments go into headers too.
     #[cfg(feature = "http")]
     pub(crate) mirrors: Arc<[Mirror]>,

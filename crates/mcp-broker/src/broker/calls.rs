@@ -16,7 +16,7 @@ use super::{Inner, outcome, pins, unknown};
 use crate::edit;
 use crate::names::Place;
 use crate::rewrite::Of;
-use crate::shelf::{Age, Member, Shelved};
+use crate::shelf::{Age, Member, Shelved, Shelves};
 #[cfg(feature = "http")]
 use crate::upstream::mirror::Mirror;
 use crate::upstream::pages::Kind;
@@ -44,8 +44,17 @@ impl Inner {
         let place = self.place(cx, &call.tool).await?;
         let member = &self.members[place.server];
         let run = async |whose: Whose, exchange: &Exchange| {
+            // Whatever credential is shown in the end, it is this one's list that was seen.
+            let shelves = &*member.shelves(whose.credential.as_ref());
             let attempt = |whose: Whose| -> BoxFuture<'_, Result<ToolReply, Missed>> {
-                Box::pin(self.call_as(cx, member, whose, exchange, &place, &call))
+                let (place, call) = (&place, &call);
+                Box::pin(async move {
+                    // First the connection: one that has to be started again may lead to other
+                    // tools.
+                    member.link.hello(&whose).await?;
+                    let tool = self.tool(cx, member, shelves, place).await?;
+                    self.call_as(cx, member, &whose, exchange, &tool, call).await
+                })
             };
             self.with_credential(cx, member, whose, attempt).await
         };
@@ -55,28 +64,32 @@ impl Inner {
 
     /// One attempt at a call, in one name.
     async fn call_as(
-        self: &Arc<Self>,
+        &self,
         cx: &Cx,
-        member: &Arc<Member>,
-        whose: Whose,
+        member: &Member,
+        whose: &Whose,
         exchange: &Exchange,
-        place: &Place,
+        tool: &Shelved,
         call: &ToolCall,
     ) -> Result<ToolReply, Missed> {
-        // First the connection: one that has to be started again may lead to other tools.
-        member.link.hello(&whose).await?;
-        let tool = self.tool(cx, member, &whose, place).await?;
-        let params = called(&place.own, &call.arguments)?;
+        #[cfg(feature = "schema")]
+        if let Some(refusal) = self.unfit(member, tool, call) {
+            return Ok(refusal);
+        }
+        let params = called(&tool.own, &call.arguments)?;
         let errand = Errand {
             method: "tools/call",
-            name: Some(&place.own),
+            name: Some(&tool.own),
             params: &params,
             meta: call.meta.as_deref(),
             #[cfg(feature = "http")]
             mirrors: &tool.mirrors,
         };
-        match self.ask(cx, member, &whose, exchange, &errand).await {
+        match self.ask(cx, member, whose, exchange, &errand).await {
             Err(Failure::TooLarge(limit)) => Ok(ToolReply::error(&outcome::too_large(limit))),
+            #[cfg(feature = "schema")]
+            reply => Ok(self.fitted(member, tool, reply?)),
+            #[cfg(not(feature = "schema"))]
             reply => Ok(reply?),
         }
     }
@@ -100,10 +113,9 @@ impl Inner {
         self: &Arc<Self>,
         cx: &Cx,
         member: &Arc<Member>,
-        whose: &Whose,
+        shelves: &Shelves,
         place: &Place,
     ) -> Result<Shelved, CallError> {
-        let shelves = member.shelves(whose.credential.as_ref());
         let change = member.change(Kind::Tools);
         let age = shelves.tools.age(self.clock.instant(), change);
         let mut failed = None;
@@ -176,7 +188,8 @@ impl Inner {
             run(whose, &exchange).await
         };
         let done = patience.run(member.server.timeout, longest, run).await;
-        done.unwrap_or_else(|_| Err(Failure::Slow.told(&member.name)))
+        let reply = done.unwrap_or_else(|_| Err(Failure::Slow.told(&member.name)))?;
+        Ok(self.redacted(member, reply))
     }
 
     /// A reply in the names of the scope it goes to.

@@ -170,10 +170,16 @@ impl Inner {
                 Arc::new(ToolSpec { name, server, definition: entry.json })
             });
             let spec = Arc::new(ToolSpec { name, server, definition });
-            #[cfg(feature = "http")]
-            let shelved = Shelved { own: entry.own.into(), spec, bare, vouched, mirrors };
-            #[cfg(not(feature = "http"))]
-            let shelved = Shelved { own: entry.own.into(), spec, bare, vouched };
+            let shelved = Shelved {
+                own: entry.own.into(),
+                spec,
+                bare,
+                vouched,
+                #[cfg(feature = "schema")]
+                checks: Arc::default(),
+                #[cfg(feature = "http")]
+                mirrors,
+            };
             Some(shelved)
         });
         ToolStock::new(tools.collect(), held)

@@ -410,3 +410,141 @@ async fn an_answer_too_large_names_the_limit() {
     assert_eq!(read.stage, Stage::Fault);
     assert!(read.result.get().contains("1000 bytes"), "{}", read.result);
 }
+
+#[cfg(feature = "schema")]
+#[tokio::test]
+async fn arguments_and_results_are_held_against_the_schemas() {
+    use crate::{Server, Strictness, Validation};
+
+    let server = || {
+        Scripted::new(ALL, |method, params| {
+            match method {
+            "tools/list" => Ok(json!({"tools": [{
+                "name": "t",
+                "inputSchema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+                "outputSchema": {"type": "object", "required": ["ok"]},
+            }]})
+            .to_string()),
+            _ if params["arguments"]["n"] == 1 => {
+                Ok(r#"{"content":[],"structuredContent":{"ok":1.0}}"#.into())
+            }
+            _ if params["arguments"]["n"] == 2 => Ok(r#"{"content":[],"isError":true}"#.into()),
+            _ => Ok(r#"{"content":[],"_meta":{"x":1.0},"structuredContent":{"no":1.0}}"#.into()),
+        }
+        })
+    };
+    let (off, warn, refuse) = (Strictness::Off, Strictness::Warn, Strictness::Refuse);
+    let policy = |arguments, results| Validation { arguments, results };
+    for (validate, arguments, ran, told) in [
+        (Validation::default(), r#"{"n":"secret"}"#, 0, "/n: "),
+        (Validation::default(), "{}", 0, "do not fit"),
+        (policy(warn, warn), "{}", 1, "doorward/invalid"),
+        (policy(off, off), "{}", 1, r#""_meta":{"x":1.0}"#),
+        (
+            Validation::default(),
+            r#"{"n":1}"#,
+            1,
+            r#"{"content":[],"structuredContent":{"ok":1.0}}"#,
+        ),
+        (Validation::default(), r#"{"n":2}"#, 1, r#"{"content":[],"isError":true}"#),
+        (Validation::default(), r#"{"n":3}"#, 1, r#""x":1.0"#),
+        (Validation::default(), r#"{"n":3}"#, 1, "doorward/invalid"),
+        (policy(refuse, refuse), r#"{"n":3}"#, 1, "withheld"),
+        (policy(refuse, refuse), r#"{"n":1}"#, 1, "structuredContent"),
+    ] {
+        let link = server();
+        let asked = link.clone();
+        let broker = Broker::builder()
+            .server(Server { validate, ..Server::http("a", "http://127.0.0.1:1/") })
+            .build_over(move |_, _| Ok(Box::new(link.clone())))
+            .unwrap();
+        let call = ToolCall::new(ToolName::new("a__t"), raw(arguments));
+        let reply = broker.call(&cx("ann"), call).await.unwrap();
+        assert_eq!(asked.count("tools/call"), ran, "{validate:?} {arguments}");
+        let result = reply.result.get();
+        assert!(result.contains(told), "{validate:?} {arguments}: {result}");
+        assert!(!result.contains("secret"), "what was wrong is not repeated: {result}");
+    }
+}
+
+#[cfg(feature = "redact")]
+#[tokio::test]
+async fn secrets_are_taken_out_where_asked() {
+    use crate::Server;
+
+    let server = Scripted::new(ALL, |method, _| match method {
+        "tools/list" => Ok(r#"{"tools":[{"name":"t"}]}"#.into()),
+        _ => Ok(r#"{"content":[{"type":"text","text":"AKIAIOSFODNN7EXAMPLE"}],"x":1.0}"#.into()),
+    });
+    for redact in [true, false] {
+        let link = server.clone();
+        let broker = Broker::builder()
+            .server(Server { redact, ..Server::http("a", "http://127.0.0.1:1/") })
+            .build_over(move |_, _| Ok(Box::new(link.clone())))
+            .unwrap();
+        let reply = call(&broker, &Scope::All, "a__t").await;
+        let result = reply.result.get();
+        assert_eq!(result.contains("AKIA"), !redact, "{result}");
+        assert!(result.contains("\"x\":1.0"));
+    }
+}
+
+/// Takes one credential back and gives another.
+#[cfg(feature = "http")]
+struct Second(AtomicUsize);
+
+#[cfg(feature = "http")]
+impl doorward_core::Credentials for Second {
+    fn credential<'a>(
+        &'a self,
+        _: &'a doorward_core::Cx,
+        _: doorward_core::Audience<'a>,
+    ) -> doorward_core::BoxFuture<
+        'a,
+        Result<Option<doorward_core::Credential>, doorward_core::CallError>,
+    > {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn refused<'a>(
+        &'a self,
+        _: &'a doorward_core::Cx,
+        _: doorward_core::Audience<'a>,
+        refusal: doorward_core::Refusal<'a>,
+    ) -> doorward_core::BoxFuture<
+        'a,
+        Result<Option<doorward_core::Credential>, doorward_core::CallError>,
+    > {
+        assert_eq!((refusal.status, refusal.url), (401, "http://s/mcp"));
+        assert_eq!(refusal.challenges, ["Bearer"]);
+        let first = self.0.fetch_add(1, Ordering::SeqCst) == 0;
+        Box::pin(async move {
+            if first {
+                return Ok(Some(doorward_core::Credential::Key(doorward_core::Secret::new("k"))));
+            }
+            let error = doorward_core::CallError::new(Code::Unauthenticated, "consent first");
+            Err(error.with_consent("https://gateway/connect"))
+        })
+    }
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn a_refused_credential_is_tried_again_once_and_consent_passes_through() {
+    let server = Scripted::new(ALL, |method, _| match method {
+        "tools/list" => Ok(r#"{"tools":[{"name":"t"}]}"#.into()),
+        _ => Err(Failure::Refused {
+            status: 401,
+            url: "http://s/mcp".into(),
+            challenges: vec!["Bearer".into()],
+        }),
+    });
+    let credentials = Arc::new(Second(AtomicUsize::new(0)));
+    let broker = built(&[("a", &server)], |builder| builder.credentials(credentials.clone()));
+    let make = || ToolCall::new(ToolName::new("a__t"), raw("{}"));
+    let error = broker.call(&cx("ann"), make()).await.unwrap_err();
+    assert_eq!((error.code, server.count("tools/call")), (Code::Upstream, 2));
+    let error = broker.call(&cx("ann"), make()).await.unwrap_err();
+    assert_eq!(server.count("tools/call"), 3);
+    assert_eq!(error.consent.as_deref(), Some("https://gateway/connect"));
+}
