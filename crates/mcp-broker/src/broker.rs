@@ -138,6 +138,7 @@ impl Broker {
                 resources: member.count(Kind::Items(ItemKind::Resources)),
                 doubts: member.doubts(),
                 restarts: condition.restarts,
+                connections: condition.connections,
                 in_flight: busy,
                 last_failure: condition.last_failure,
             }

@@ -220,6 +220,8 @@ pub struct ServerStatus {
     pub doubts: Vec<Doubt>,
     /// How often it had to be started or connected again.
     pub restarts: u64,
+    /// How many connections (processes or sessions) of it are open.
+    pub connections: usize,
     /// Calls running on it now.
     pub in_flight: usize,
     /// Why it last failed, in our own words.

@@ -189,12 +189,14 @@ pub(crate) struct Condition {
     pub(crate) state: State,
     pub(crate) era: Option<Era>,
     pub(crate) restarts: u64,
+    /// How many connections are open.
+    pub(crate) connections: usize,
     pub(crate) last_failure: Option<String>,
 }
 
 impl Default for Condition {
     fn default() -> Self {
-        Self { state: State::Idle, era: None, restarts: 0, last_failure: None }
+        Self { state: State::Idle, era: None, restarts: 0, connections: 0, last_failure: None }
     }
 }
 

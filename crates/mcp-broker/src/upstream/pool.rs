@@ -523,7 +523,9 @@ impl Link for Arc<Pool> {
 
     fn condition(&self) -> Condition {
         let mut condition = self.with_condition(|condition| condition.clone());
-        if condition.state == State::Up && !self.is_up() {
+        let places: Vec<_> = self.places().values().cloned().collect();
+        condition.connections = places.iter().filter(|place| place.seat().is_some()).count();
+        if condition.state == State::Up && condition.connections == 0 {
             condition.state = State::Down;
         }
         condition

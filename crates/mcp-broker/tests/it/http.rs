@@ -105,7 +105,9 @@ async fn a_legacy_session_is_opened_named_and_ended() {
     let broker = broker(&url);
     broker.call(&cx(), call("web__t", "{}")).await.unwrap();
     broker.close().await;
-    let log = log.lock().unwrap();
+    let mut log = log.lock().unwrap();
+    // Beside, it is listened for changed lists.
+    log.retain(|seen| seen.method != Method::GET);
     let order: Vec<_> = log.iter().map(Seen::rpc).collect();
     let expected = [
         "server/discover",
