@@ -35,12 +35,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Rules`] decides by the key's scopes, [`StaticCredentials`] holds the providers' own keys.
+//! [`Rules`] decides by the key's scopes, [`StaticCredentials`] holds the providers' own keys. With
+//! the feature `oauth-client`, `oauth_client` gets tokens of MCP servers for each user.
 
 mod credentials;
 mod guesses;
 mod key;
 mod keys;
+#[cfg(feature = "oauth-client")]
+pub mod oauth_client;
 mod rules;
 mod store;
 
