@@ -79,6 +79,8 @@ impl Stage<'_> {
         match receive(&mut control).map_err(broken)? {
             Report::Started(_) => Ok(control),
             Report::Refused(refusal) => Err(refusal.into()),
+            // No keeper of a container or a component has a network to hand over.
+            Report::Gate => Err(silent("it hands over a gate that nobody asked for".to_owned())),
         }
     }
 }
