@@ -14,7 +14,7 @@ use doorward_core::{Clock, Entropy, Names, PooledEntropy, SystemClock, Tools};
 use doorward_guardrails::{Contracts, Stance, ToolEngine};
 use doorward_identity::{Guesses, Pepper, Rules, VirtualKeys};
 use doorward_mcp_broker::{Broker, ServerStatus};
-use doorward_store::Sqlite;
+use doorward_store::{Sqlite, SqlitePins};
 use tokio::task::JoinHandle;
 
 use crate::around::{Policy, RecordTools};
@@ -150,6 +150,7 @@ impl Gateway {
             tokio::spawn(tasks::refresh_keys(storage.keys)),
             tokio::spawn(tasks::refresh_models(router, around.entropy.clone())),
             tokio::spawn(tasks::refresh_prices(limits, Arc::new(root.clone()), upstreams.clone())),
+            tokio::spawn(tasks::refresh_pins(storage.pins, broker.clone())),
             tokio::spawn(tasks::start_servers(broker.clone(), contracts, around.entropy.clone())),
         ];
         let sight = Sight { broker, metrics, upstreams: upstream_names };
@@ -215,6 +216,7 @@ struct Storage {
     keep: Keep,
     keys: Arc<VirtualKeys>,
     recorder: Arc<Recorder>,
+    pins: SqlitePins,
     database: PathBuf,
 }
 
@@ -235,7 +237,10 @@ impl Storage {
         let options = doorward_audit::Options::default();
         let recorder = Recorder::start(log, signing, around.clock.clone(), options)
             .map_err(|error| StartError::new("the audit log cannot be continued", error))?;
-        Ok(Self { keep, keys: Arc::new(keys), recorder: Arc::new(recorder), database })
+        let pins = sqlite
+            .pins()
+            .map_err(|error| StartError::new("the pins of tools cannot be read", error))?;
+        Ok(Self { keep, keys: Arc::new(keys), recorder: Arc::new(recorder), pins, database })
     }
 }
 

@@ -121,8 +121,10 @@ impl Wasm {
         }
         let mut folders = Vec::new();
         for grant in grants(spec, &cwd)? {
-            let refuse =
-                |reason: &str| SpawnError::Path { path: grant.target.clone(), reason: reason.into() };
+            let refuse = |reason: &str| SpawnError::Path {
+                path: grant.target.clone(),
+                reason: reason.into(),
+            };
             let name = grant.target.to_str().ok_or_else(|| refuse("it is no text"))?.to_owned();
             if !grant.source.is_dir() {
                 return Err(refuse("a component can be given folders only"));

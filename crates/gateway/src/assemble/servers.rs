@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use doorward_core::{Digest, Secret};
+use doorward_core::{Digest, Scope, Secret};
 use doorward_identity::StaticCredentials;
-use doorward_mcp_broker::{Broker, SealKey, SealKeys, Server, ServerKind};
+use doorward_mcp_broker::pin::{FirstUse, OnChange, PinPolicy};
+use doorward_mcp_broker::{Broker, SealKey, SealKeys, Server, ServerKind, Strictness, Validation};
 use sha2::{Digest as _, Sha256};
 
 use super::{StartError, Storage, Surroundings};
-use crate::config::{EnvValue, Environment, Root, SecretRefError, ServerConfig, Size, Span};
+use crate::config::{
+    self, CheckArguments, CheckResults, Disclosure, EnvValue, Environment, PinsConfig, Root,
+    SecretRefError, ServerConfig, Size, Span, ValidateConfig,
+};
 use crate::edge::EdgeMcp;
 use crate::keep::Keep;
 use crate::launcher::SandboxLauncher;
@@ -26,6 +30,7 @@ pub(super) fn broker(
     let mut builder = Broker::builder()
         .launcher(launcher)
         .credentials(credentials.clone())
+        .pins(Arc::new(storage.pins.clone()))
         .clock(around.clock.clone());
     for server in &root.server {
         builder = builder.server(mcp_server(server, &around.environment)?);
@@ -57,7 +62,17 @@ pub(super) fn edge(root: &Root, keep: &Keep, around: &Surroundings) -> Result<Ed
         epoch: epoch(root),
         session_for: root.mcp.session_ttl.0,
         page: root.mcp.page,
+        search: searched(root),
     })
+}
+
+/// Where tools are searched for instead of listed.
+fn searched(root: &Root) -> Vec<Scope> {
+    let all = (root.mcp.disclosure == Disclosure::Search).then_some(Scope::All);
+    let profiles = root.profile.iter().filter(|profile| profile.disclosure == Disclosure::Search);
+    all.into_iter()
+        .chain(profiles.map(|profile| Scope::Profile(profile.name.as_str().into())))
+        .collect()
 }
 
 /// A key from its 64 hexadecimal digits.
@@ -102,8 +117,39 @@ fn mcp_server(server: &ServerConfig, environment: &Environment) -> Result<Server
         shared: server.shared,
         idle_after: span(server.idle_after, usual.idle_after),
         max_connections: server.max_connections.unwrap_or(usual.max_connections),
+        pins: pins(server.pins),
+        validate: validation(server.validate),
+        redact: server.redact,
         ..usual
     })
+}
+
+fn pins(given: PinsConfig) -> PinPolicy {
+    PinPolicy {
+        first_use: match given.first_use {
+            config::FirstUse::Trust => FirstUse::Trust,
+            config::FirstUse::Ask => FirstUse::Ask,
+        },
+        on_change: match given.on_change {
+            config::OnChange::Hide => OnChange::Hide,
+            config::OnChange::Warn => OnChange::Warn,
+        },
+        ..PinPolicy::default()
+    }
+}
+
+fn validation(given: ValidateConfig) -> Validation {
+    Validation {
+        arguments: match given.arguments {
+            CheckArguments::Refuse => Strictness::Refuse,
+            CheckArguments::Off => Strictness::Off,
+        },
+        results: match given.results {
+            CheckResults::Warn => Strictness::Warn,
+            CheckResults::Refuse => Strictness::Refuse,
+            CheckResults::Off => Strictness::Off,
+        },
+    }
 }
 
 fn server_environment(

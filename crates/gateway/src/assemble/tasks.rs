@@ -11,12 +11,16 @@ use doorward_identity::VirtualKeys;
 use doorward_ledger::Limits;
 use doorward_mcp_broker::Broker;
 use doorward_model_router::Router;
+use doorward_store::SqlitePins;
 use serde_json::value::RawValue;
 
 use crate::config::{Root, UpstreamConfig};
 
 /// How often changed keys are looked for. A revoked key stops working within this time.
 const KEY_REFRESH: Duration = Duration::from_millis(500);
+
+/// How often changed pins are looked for. An approved tool is listed within this time.
+const PIN_REFRESH: Duration = Duration::from_millis(500);
 
 /// How often upstreams are asked which models they have.
 const MODEL_REFRESH: Duration = Duration::from_mins(10);
@@ -36,6 +40,26 @@ pub(super) async fn refresh_keys(keys: Arc<VirtualKeys>) {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::error!(%error, "keys cannot be refreshed"),
             Err(error) => tracing::error!(%error, "refreshing keys failed"),
+        }
+    }
+}
+
+/// Looks for pins that another process changed, so that what was approved is listed.
+pub(super) async fn refresh_pins(pins: SqlitePins, broker: Arc<Broker>) {
+    let mut known = None;
+    let mut every = tokio::time::interval(PIN_REFRESH);
+    loop {
+        every.tick().await;
+        let reader = pins.clone();
+        // The store may block on a disk.
+        match tokio::task::spawn_blocking(move || reader.version()).await {
+            Ok(Ok(version)) => {
+                if known.replace(version).is_some_and(|known| known != version) {
+                    broker.judge_again();
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%error, "pins cannot be refreshed"),
+            Err(error) => tracing::error!(%error, "refreshing pins failed"),
         }
     }
 }

@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_core::{
-    Authenticator, CallError, Clock, Code, DialectId, Entropy, Models, RequestId, Tools,
+    Authenticator, CallError, Clock, Code, DialectId, Entropy, Models, RequestId, Scope, Tools,
 };
-use doorward_mcp_broker::{Front, SealKeys, ServerInfo};
+use doorward_mcp_broker::{Disclosure, Front, SealKeys, ServerInfo};
 use doorward_wire::Dialect;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -70,6 +70,8 @@ pub struct EdgeMcp {
     pub session_for: Duration,
     /// How many things a page of a list has.
     pub page: usize,
+    /// Where tools are searched for instead of listed.
+    pub search: Vec<Scope>,
 }
 
 impl fmt::Debug for EdgeParts {
@@ -229,7 +231,13 @@ impl Edge {
 }
 
 fn front(tools: Arc<dyn Tools>, parts: &EdgeParts) -> Front {
-    let EdgeMcp { keys, epoch, session_for, page } = &parts.mcp;
+    let EdgeMcp { keys, epoch, session_for, page, search } = &parts.mcp;
+    // Before the policy: only what the caller may call is found, and the call is judged as one of
+    // the tool that was found.
+    let tools: Arc<dyn Tools> = match search.as_slice() {
+        [] => tools,
+        scopes => Arc::new(scopes.iter().cloned().fold(Disclosure::new(tools), Disclosure::search)),
+    };
     let limits = doorward_mcp_broker::Limits { session_for: *session_for, ..Default::default() };
     Front::new(tools, ServerInfo::new("doorward", env!("CARGO_PKG_VERSION")))
         .sessions(keys)

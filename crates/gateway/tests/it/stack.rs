@@ -120,6 +120,7 @@ impl Setup {
                 epoch: 1,
                 session_for: Duration::from_hours(1),
                 page: 250,
+                search: vec![],
             },
             clock,
             entropy,

@@ -248,6 +248,16 @@ impl Broker {
         Err(CallError::new(Code::Overloaded, "too many write the pins of this server at once"))
     }
 
+    /// Has every list of tools read and judged anew when it is next asked for: call it when the
+    /// pins were changed beside this broker, by another process for instance.
+    pub fn judge_again(&self) {
+        for (at, member) in self.inner.members.iter().enumerate() {
+            member.changed(Kind::Tools);
+            self.inner.news.send((at, Kind::Tools)).ok();
+        }
+        self.inner.unlooked.store(true, Ordering::Release);
+    }
+
     fn approved(
         &self,
         at: usize,

@@ -2,8 +2,8 @@
 //! what it would find.
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, path_beneath_rules,
 };
 
 use super::Order;
@@ -46,7 +46,11 @@ pub(super) fn put_up(order: &Order) -> Result<(), RulesetError> {
         ruleset = ruleset.handle_access(AccessNet::from_all(ABI::V4))?;
     }
     let folders = |write: bool| {
-        order.folders.iter().filter(move |folder| folder.write == write).map(|folder| &folder.source)
+        order
+            .folders
+            .iter()
+            .filter(move |folder| folder.write == write)
+            .map(|folder| &folder.source)
     };
     let system = NAMES.iter().chain(&LIBRARIES).filter(|_| order.network);
     let read = AccessFs::from_read(NEWEST) & !AccessFs::Execute;

@@ -26,7 +26,13 @@ fn guest() -> Option<String> {
         let component = folder.join("guest.wasm");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/component/guest.rs");
         let told = Command::new("rustc")
-            .args(["--edition=2024", "--target=wasm32-wasip2", "-Copt-level=s", "-Clto=fat", "-Cstrip=symbols"])
+            .args([
+                "--edition=2024",
+                "--target=wasm32-wasip2",
+                "-Copt-level=s",
+                "-Clto=fat",
+                "-Cstrip=symbols",
+            ])
             .arg("-o")
             .args([&component, &source])
             .output()
@@ -299,5 +305,4 @@ async fn a_component_ends_with_its_child() {
         };
         soon(how, || !runs()).await;
     }
-
 }
