@@ -89,8 +89,16 @@ pub enum BuildError {
     Left {
         /// The server.
         server: String,
-        /// What: `results redacted` or `schemas checked`.
+        /// What: `results redacted`, `schemas checked` or `OpenAPI document read`.
         what: &'static str,
+    },
+    /// An OpenAPI document that cannot be used.
+    #[error("server `{server}`: {reason}")]
+    OpenApi {
+        /// The server.
+        server: String,
+        /// Why.
+        reason: String,
     },
     /// The machine's certificates could not be loaded.
     #[error("server `{server}`: no TLS: {reason}")]
@@ -269,6 +277,16 @@ impl Builder {
             }
             #[cfg(not(feature = "http"))]
             ServerKind::Http { .. } => Err(BuildError::NoHttp(server.name.clone())),
+            #[cfg(feature = "openapi")]
+            ServerKind::OpenApi { .. } => {
+                let described = crate::upstream::described::Described::new(server)?;
+                Ok(Box::new(described))
+            }
+            #[cfg(not(feature = "openapi"))]
+            ServerKind::OpenApi { .. } => {
+                let what = "OpenAPI document read";
+                Err(BuildError::Left { server: server.name.clone(), what })
+            }
         }
     }
 }

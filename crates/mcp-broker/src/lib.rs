@@ -103,6 +103,8 @@ mod front;
 mod launch;
 mod lines;
 mod names;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod pin;
 mod protocol;
 #[cfg(feature = "redact")]

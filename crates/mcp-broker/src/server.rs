@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_core::Secret;
+use doorward_core::{Pattern, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::pin::{Finding, PinPolicy};
@@ -44,8 +44,7 @@ pub struct Server {
     pub connect_timeout: Duration,
     /// How long a list of its tools stays fresh. A server may say less (`ttlMs`), never more.
     pub list_ttl: Duration,
-    /// The most calls running on it at once. Up to 16 times as many wait for their turn; more
-    /// are refused.
+    /// The most calls running on it at once; more wait for their turn, up to 4,096.
     pub concurrency: usize,
     /// The largest result taken from it, in bytes.
     pub max_result: usize,
@@ -106,6 +105,13 @@ impl Server {
     pub fn http(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self::new(name, ServerKind::Http { url: url.into() })
     }
+
+    /// An HTTP API that this OpenAPI 3 document describes, all its operations.
+    pub fn openapi(name: impl Into<String>, document: impl Into<Arc<str>>) -> Self {
+        let (include, exclude) = (Vec::new(), Vec::new());
+        let document = document.into();
+        Self::new(name, ServerKind::OpenApi { document, base_url: None, include, exclude })
+    }
 }
 
 /// How strictly a server's tools are held to their schemas.
@@ -154,10 +160,21 @@ pub enum ServerKind {
         /// Its working directory; the launcher's choice where `None`.
         cwd: Option<PathBuf>,
     },
-    /// A Streamable HTTP endpoint.
+    /// A Streamable HTTP endpoint; one of the HTTP+SSE pair of 2024-11-05 is found out by itself.
     Http {
         /// Its URL, `http` or `https`.
         url: String,
+    },
+    /// An HTTP API that an OpenAPI 3 document describes: each operation is a tool, called directly.
+    OpenApi {
+        /// The document, JSON or YAML.
+        document: Arc<str>,
+        /// Where the API is, instead of where the document says.
+        base_url: Option<String>,
+        /// Operations to take, by `operationId`, path, `METHOD path` or tag; all where empty.
+        include: Vec<Pattern>,
+        /// Operations to leave out, even where they are included.
+        exclude: Vec<Pattern>,
     },
 }
 
@@ -174,6 +191,12 @@ impl fmt::Debug for ServerKind {
             Self::Http { url } => f
                 .debug_struct("Http")
                 .field("url", &url.split(['?', '#']).next())
+                .finish_non_exhaustive(),
+            Self::OpenApi { document, include, exclude, .. } => f
+                .debug_struct("OpenApi")
+                .field("bytes", &document.len())
+                .field("include", include)
+                .field("exclude", exclude)
                 .finish_non_exhaustive(),
         }
     }

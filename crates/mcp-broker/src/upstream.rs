@@ -3,6 +3,8 @@
 #[cfg(feature = "http")]
 mod address;
 pub(crate) mod child;
+#[cfg(feature = "openapi")]
+pub(crate) mod described;
 mod ear;
 mod handshake;
 mod hearing;
@@ -14,7 +16,7 @@ mod past;
 mod pool;
 mod question;
 #[cfg(feature = "http")]
-mod reach;
+pub(crate) mod reach;
 mod rounds;
 #[cfg(feature = "http")]
 mod sse;

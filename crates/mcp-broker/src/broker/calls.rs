@@ -22,8 +22,8 @@ use crate::upstream::mirror::Mirror;
 use crate::upstream::pages::Kind;
 use crate::upstream::{Ask, Failure, Whose};
 
-/// How many calls may wait for each that may run.
-const QUEUE: usize = 16;
+/// How many calls may wait for room on one server.
+const MOST_WAITING: usize = 4096;
 
 /// A request on its way to a server, in the server's own names.
 pub(super) struct Errand<'a> {
@@ -219,11 +219,10 @@ async fn room(member: &Member) -> Result<SemaphorePermit<'_>, CallError> {
     if let Ok(permit) = member.room.try_acquire() {
         return Ok(permit);
     }
-    let _place = Waiting::new(&member.waiting, member.server.concurrency.saturating_mul(QUEUE))
-        .ok_or_else(|| {
-            let text = format!("server `{}` has too many calls waiting", member.name);
-            CallError::new(Code::Overloaded, text).with_retry_after(Duration::from_secs(1))
-        })?;
+    let _place = Waiting::new(&member.waiting).ok_or_else(|| {
+        let text = format!("server `{}` has too many calls waiting", member.name);
+        CallError::new(Code::Overloaded, text).with_retry_after(Duration::from_secs(1))
+    })?;
     member.room.acquire().await.map_err(closed)
 }
 
@@ -231,9 +230,9 @@ async fn room(member: &Member) -> Result<SemaphorePermit<'_>, CallError> {
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+    fn new(waiting: &'a AtomicUsize) -> Option<Self> {
         let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+        (waiting.fetch_add(1, Ordering::Relaxed) < MOST_WAITING).then_some(place)
     }
 }
 

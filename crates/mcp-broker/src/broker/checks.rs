@@ -1,6 +1,8 @@
 //! Arguments and results held against a tool's schemas, and secrets taken out of results.
 
 #[cfg(feature = "schema")]
+use std::fmt::Write as _;
+#[cfg(feature = "schema")]
 use std::sync::{Arc, OnceLock};
 
 use doorward_core::ToolReply;
@@ -62,7 +64,12 @@ fn compiled(cache: &SchemaCache, tool: &Shelved, name: &str) -> Option<Arc<Check
 
 #[cfg(feature = "schema")]
 fn listed(violations: &[Violation]) -> String {
-    violations.iter().map(|violation| format!("\n- {violation}")).collect()
+    let mut text = String::new();
+    for violation in violations {
+        // Writing to a text never fails.
+        let _ = write!(text, "\n- {violation}");
+    }
+    text
 }
 
 impl Inner {

@@ -71,18 +71,19 @@ impl Inner {
         let mut sources: Vec<BoxStream<'static, News>> = Vec::new();
         for &at in view.servers {
             let member = &self.members[at];
-            let updates = self.of_server(&view, at, &interest.updates, |uri| self.slugs.lead(uri));
-            let tasks = self.of_server(&view, at, &interest.tasks, |id| self.task_lead(id));
+            let updates = of_server(&view, at, &interest.updates, |uri| self.slugs.lead(uri));
+            let tasks = of_server(&view, at, &interest.tasks, |id| self.task_lead(id));
             if !lists && updates.is_empty() && tasks.is_empty() {
                 continue;
             }
             let only_lists = updates.is_empty() && tasks.is_empty();
             let starts_process = matches!(member.server.kind, ServerKind::Stdio { .. });
-            let whose = match only_lists && starts_process && !member.server.shared {
+            let whose = if only_lists && starts_process && !member.server.shared {
                 // Nobody gets a process of their own for listening to lists alone: what is heard
                 // on those that run is enough.
-                true => Ok(Whose::gateway()),
-                false => self.whose(cx, member).await,
+                Ok(Whose::gateway())
+            } else {
+                self.whose(cx, member).await
             };
             // Where a server cannot be asked in this name, there is nothing to hear of it.
             let Ok(whose) = whose else { continue };
@@ -108,25 +109,24 @@ impl Inner {
         Ok((accepted, select_all(sources).boxed()))
     }
 
-    /// Of what a client names, what leads to this server: by its own name.
-    fn of_server(
-        &self,
-        view: &View<'_>,
-        server: usize,
-        named: &[String],
-        lead: impl Fn(&str) -> Option<(usize, String)>,
-    ) -> HashMap<String, String> {
-        let own = |name: &String| match view.bare {
-            Some(_) => Some((name.clone(), name.clone())),
-            None => lead(name).filter(|(at, _)| *at == server).map(|(_, own)| (own, name.clone())),
-        };
-        named.iter().filter_map(own).collect()
-    }
-
     fn task_lead(&self, id: &str) -> Option<(usize, String)> {
         let (server, own) = uris::cut_task(id)?;
         Some((self.by_name.get(server).copied()?, own.to_owned()))
     }
+}
+
+/// Of what a client names, what leads to this server: by its own name.
+fn of_server(
+    view: &View<'_>,
+    server: usize,
+    named: &[String],
+    lead: impl Fn(&str) -> Option<(usize, String)>,
+) -> HashMap<String, String> {
+    let own = |name: &String| match view.bare {
+        Some(_) => Some((name.clone(), name.clone())),
+        None => lead(name).filter(|(at, _)| *at == server).map(|(_, own)| (own, name.clone())),
+    };
+    named.iter().filter_map(own).collect()
 }
 
 /// A receiver as a stream.
@@ -217,13 +217,11 @@ impl Ear {
         uris.find(|followed| own == **followed || is_within(&own, followed))?;
         let params: Box<RawValue> = (**params).to_owned();
         let lettering = &self.followed.member.lettering;
-        Some(match self.bare {
-            true => News::Updated { uri: own, params },
-            false => News::Updated {
-                uri: lettering.uri(&own),
-                params: lettering.inscribe(params, Of::Named),
-            },
-        })
+        if self.bare {
+            return Some(News::Updated { uri: own, params });
+        }
+        let params = lettering.inscribe(params, Of::Named);
+        Some(News::Updated { uri: lettering.uri(&own), params })
     }
 
     fn task(&self, params: &Arc<RawValue>) -> Option<News> {

@@ -102,13 +102,11 @@ impl Inner {
 
     fn known(&self, view: &View<'_>, name: &str) -> Option<Place> {
         let index = self.tool_names.index();
-        match view.bare {
-            Some(at) => index.place(index.of_server(at, name)?.as_str()).cloned(),
-            None => {
-                let seen = |place: &&Place| view.has(place.server) && view.shows(name);
-                index.place(name).filter(seen).cloned()
-            }
+        if let Some(at) = view.bare {
+            return index.place(index.of_server(at, name)?.as_str()).cloned();
         }
+        let seen = |place: &&Place| view.has(place.server) && view.shows(name);
+        index.place(name).filter(seen).cloned()
     }
 
     /// The server that a federated name starts with. No server's name holds `__`.

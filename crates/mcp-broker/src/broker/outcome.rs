@@ -28,10 +28,11 @@ pub(super) fn read(result: Box<RawValue>, exchange: &Exchange) -> Result<ToolRep
 }
 
 /// Without the word that the stage says already.
-fn plain(reply: ToolReply) -> Result<ToolReply, Failure> {
+fn plain(mut reply: ToolReply) -> Result<ToolReply, Failure> {
     const WRONG: Failure = Failure::Nonsense("answered with something that is no result");
     let text = edit::without(reply.result.get(), &["resultType"]).ok_or(WRONG)?.into_owned();
-    Ok(ToolReply { result: RawValue::from_string(text).map_err(|_| WRONG)?, ..reply })
+    reply.result = RawValue::from_string(text).map_err(|_| WRONG)?;
+    Ok(reply)
 }
 
 /// A server's refusal, in its own words.

@@ -61,9 +61,10 @@ impl Inner {
             Box::pin(async move {
                 // One that says it has none is not asked.
                 let has = owner.link.hello(&whose).await.map_or(true, |hello| offers(&hello, kind));
-                let catalogue = match has {
-                    true => read_all(&owner, &whose, trace.as_ref(), Kind::Items(kind)).await?,
-                    false => Catalogue::default(),
+                let catalogue = if has {
+                    read_all(&owner, &whose, trace.as_ref(), Kind::Items(kind)).await?
+                } else {
+                    Catalogue::default()
                 };
                 let (ttl, public) = (catalogue.ttl, catalogue.public);
                 let stock = Arc::new(inner.shelve_items(&owner, catalogue, kind));
@@ -110,9 +111,9 @@ impl Inner {
         let waited = now.saturating_duration_since(pick(&shelves).begin(now));
         let (inner, cx, owner) = (self.clone(), cx.clone(), member.clone());
         let task = tokio::spawn(async move {
-            let shelf = pick(&shelves);
-            let _gate = shelf.gate.lock().await;
-            if let Some(stock) = shelf.fresh(inner.clock.instant(), owner.change(kind)) {
+            let place = pick(&shelves);
+            let _gate = place.gate.lock().await;
+            if let Some(stock) = place.fresh(inner.clock.instant(), owner.change(kind)) {
                 return stock;
             }
             // What changes while we read is read the next time.
@@ -131,7 +132,7 @@ impl Inner {
             if public {
                 pick(&owner.public).put(stock.clone(), at, ttl, change);
             }
-            let found = shelf.put(stock.clone(), at, ttl, change);
+            let found = place.put(stock.clone(), at, ttl, change);
             if kind == Kind::Tools {
                 inner.unlooked.store(true, Ordering::Release);
             }
@@ -254,11 +255,9 @@ fn mirrors(member: &Member, tool: &Definition) -> Option<Arc<[Mirror]>> {
     if matches!(member.server.kind, crate::ServerKind::Stdio { .. }) {
         return Some(Arc::default());
     }
-    match Mirror::all(&tool.json) {
-        Ok(mirrors) => Some(mirrors.into()),
-        Err(_) => {
-            tracing::warn!(server = %member.name, tool = tool.own, "tool with a wrong `x-mcp-header` is left out");
-            None
-        }
-    }
+    let Ok(mirrors) = Mirror::all(&tool.json) else {
+        tracing::warn!(server = %member.name, tool = tool.own, "tool with a wrong `x-mcp-header` is left out");
+        return None;
+    };
+    Some(mirrors.into())
 }

@@ -548,3 +548,54 @@ async fn a_refused_credential_is_tried_again_once_and_consent_passes_through() {
     assert_eq!(server.count("tools/call"), 3);
     assert_eq!(error.consent.as_deref(), Some("https://gateway/connect"));
 }
+
+#[cfg(feature = "openapi")]
+#[tokio::test]
+async fn a_described_api_is_a_server_like_any_other() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let requests = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for (status, body) in [("200 OK", r#"{"id":7}"#), ("401 Unauthorized", "{}")] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let read = stream.read(&mut head).await.unwrap();
+            asked.push(String::from_utf8_lossy(&head[..read]).lines().next().unwrap().to_owned());
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nwww-authenticate: Bearer\r\n\
+                 content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        asked
+    });
+    let document = json!({
+        "openapi": "3.1.0", "info": {"title": "Pets", "version": "1"},
+        "servers": [{"url": base}],
+        "paths": {"/pets/{id}": {"get": {"operationId": "get_pet", "parameters": [
+            {"name": "id", "in": "path", "required": true, "schema": {"type": "integer"}},
+        ]}}},
+    });
+    let server = crate::Server::openapi("pets", document.to_string());
+    let broker = Broker::builder().server(server).build().unwrap();
+    let list = broker.list(&cx("ann"), &Scope::All).await.unwrap();
+    assert_eq!(list.tools[0].name.as_str(), "pets__get_pet");
+    let ask = async |arguments: &str| {
+        let call = ToolCall::new(ToolName::new("pets__get_pet"), raw(arguments));
+        broker.call(&cx("ann"), call).await
+    };
+    let reply = ask(r#"{"id":7}"#).await.unwrap();
+    assert!(!reply.is_error && reply.result.get().contains(r#""structuredContent""#));
+    assert!(ask("{}").await.unwrap().is_error, "what the model can mend is told to it");
+    let error = ask(r#"{"id":8}"#).await.unwrap_err();
+    assert_eq!(error.to_string(), "server `pets` answered with HTTP status 401");
+    assert_eq!(requests.await.unwrap(), ["GET /v1/pets/7 HTTP/1.1", "GET /v1/pets/8 HTTP/1.1"]);
+    assert!(
+        broker.items(&cx("ann"), &Scope::All, ItemKind::Prompts).await.unwrap().gaps.is_empty()
+    );
+    let wrong = Broker::builder().server(crate::Server::openapi("pets", "{}")).build();
+    assert!(matches!(wrong, Err(crate::BuildError::OpenApi { .. })), "{wrong:?}");
+}

@@ -136,7 +136,7 @@ pub(super) async fn collect(
     Ok(Limited::new(body, most).collect().await?.to_bytes())
 }
 
-pub(super) fn client(secure: bool) -> Result<Client, String> {
+pub(crate) fn client(secure: bool) -> Result<Client, String> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);

@@ -400,7 +400,7 @@ async fn a_legacy_tool_that_must_be_a_task_is_waited_for() {
     let mut own = call("s__t", "{}");
     own.exchange.task = Some(crate::peers::raw(r#"{"ttl":5}"#));
     let got = broker.call(&cx(), own).await.unwrap();
-    assert_eq!((got.stage, &said(&got)["task"]["taskId"]), (Stage::Task, &json!("k")));
+    assert_eq!((got.stage, &said(&got)["task"]["taskId"]), (Stage::Task, &json!("s.k")));
     let seen = seen.lock().unwrap();
     let tasks: Vec<_> = seen
         .iter()
