@@ -162,7 +162,7 @@ impl Inner {
         match member.link.ask(ask).await {
             Ok(answer) => outcome::read(answer.result, exchange),
             // In the server's words, so a labelled result and not an error of ours.
-            Err(Failure::Rpc(error)) => Ok(outcome::fault(error)),
+            Err(Failure::Rpc(error)) => Ok(outcome::fault(&error)),
             Err(failure) => Err(failure),
         }
     }

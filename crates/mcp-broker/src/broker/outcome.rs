@@ -36,12 +36,12 @@ fn plain(mut reply: ToolReply) -> Result<ToolReply, Failure> {
 }
 
 /// A server's refusal, in its own words.
-pub(super) fn fault(error: RpcError) -> ToolReply {
+pub(super) fn fault(error: &RpcError) -> ToolReply {
     // What is wrong between us and the server is not the client's doing, and these codes would
     // tell it that it were.
     let ours = [code::HEADER_MISMATCH, code::VERSION_NOT_SERVED];
     let code = if ours.contains(&error.code) { code::INTERNAL } else { error.code };
-    ToolReply::fault(&RpcFault { code, message: error.message, data: error.data })
+    ToolReply::fault(&RpcFault { code, ..error.fault() })
 }
 
 /// That a result was larger than may be taken from its server.
@@ -75,7 +75,7 @@ mod tests {
         for (theirs, told) in [(-32602, -32602), (-32020, -32603), (-32022, -32603), (7, 7)] {
             let error = r#"{"code":CODE,"message":"m","data":{"x":1.0}}"#;
             let error = error.replace("CODE", &theirs.to_string());
-            let reply = fault(serde_json::from_str(&error).unwrap());
+            let reply = fault(&serde_json::from_str(&error).unwrap());
             assert_eq!(reply.stage, Stage::Fault);
             let result = reply.result.get();
             assert!(result.contains(&format!(r#""code":{told}"#)), "{result}");

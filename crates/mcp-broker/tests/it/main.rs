@@ -10,6 +10,8 @@ mod front;
 #[cfg(feature = "http")]
 mod http;
 mod lists;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod peers;
 mod real;
 mod upstream;
