@@ -1,5 +1,6 @@
 //! Puts the shipped parts together as the configuration says.
 
+mod oauth;
 mod routes;
 mod servers;
 mod tasks;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
-use doorward_core::{Clock, Entropy, Names, PooledEntropy, SystemClock, Tools};
+use doorward_core::{Clock, Credentials, Entropy, Names, PooledEntropy, SystemClock, Tools};
 use doorward_guardrails::{Contracts, Stance, ToolEngine};
 use doorward_identity::{Guesses, Pepper, Rules, VirtualKeys};
 use doorward_mcp_broker::{Broker, ServerStatus};
@@ -114,7 +115,8 @@ impl Gateway {
         let storage = Storage::open(root, around)?;
         let upstreams = upstreams(root, &around.environment);
         let credentials = routes::credentials(root, &upstreams, &around.environment)?;
-        let credentials = Arc::new(credentials);
+        let credentials = oauth::EveryCredential::new(credentials, root, around)?;
+        let credentials: Arc<dyn Credentials> = Arc::new(credentials);
         let limits = Arc::new(routes::ledger(root, &upstreams, around)?);
         let router = routes::router(root, &upstreams, &credentials, &limits, around)?;
         let router = Arc::new(router);
@@ -287,7 +289,13 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
             }
         })
     });
+    let clients = root.server.iter().filter_map(|server| {
+        let oauth = server.oauth.as_ref()?;
+        let reference = oauth.client_secret.as_ref().or(oauth.private_key.as_ref())?;
+        Some((format!("the OAuth client of server `{}`", server.name), reference))
+    });
     keys.chain(headers)
+        .chain(clients)
         .chain(variables)
         .filter_map(|(what, reference)| Some((what, reference.resolve(environment).err()?)))
         .collect()

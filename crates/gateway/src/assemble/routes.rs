@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use doorward_core::{Credential, Ledger, Models, Secret};
+use doorward_core::{Credential, Credentials, Ledger, Models, Secret};
 use doorward_identity::StaticCredentials;
 use doorward_ledger::{Catalogue, Limits, Prices};
 use doorward_model_router::{
@@ -57,7 +57,7 @@ fn options(
 pub(super) fn router(
     root: &Root,
     upstreams: &[UpstreamConfig],
-    credentials: &Arc<StaticCredentials>,
+    credentials: &Arc<dyn Credentials>,
     limits: &Arc<Limits>,
     around: &Surroundings,
 ) -> Result<Router, StartError> {

@@ -1,10 +1,10 @@
 //! The MCP servers and the side towards MCP clients, as the configuration says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use doorward_core::{Digest, Scope, Secret};
-use doorward_identity::StaticCredentials;
+use doorward_core::{Credentials, Digest, Scope, Secret};
 use doorward_mcp_broker::pin::{FirstUse, OnChange, PinPolicy};
 use doorward_mcp_broker::{Broker, SealKey, SealKeys, Server, ServerKind, Strictness, Validation};
 use sha2::{Digest as _, Sha256};
@@ -20,7 +20,7 @@ use crate::launcher::SandboxLauncher;
 
 pub(super) fn broker(
     root: &Root,
-    credentials: &Arc<StaticCredentials>,
+    credentials: &Arc<dyn Credentials>,
     storage: &Storage,
     around: &Surroundings,
 ) -> Result<Broker, StartError> {
@@ -102,7 +102,8 @@ fn mcp_server(server: &ServerConfig, environment: &Environment) -> Result<Server
             env: server_environment(server, environment)?,
             cwd: server.cwd.clone(),
         },
-        (None, url) => ServerKind::Http { url: url.clone().unwrap_or_default() },
+        (None, Some(url)) => ServerKind::Http { url: url.clone() },
+        (None, None) => described(server)?,
     };
     let usual = Server::new(server.name.as_str(), kind);
     let span = |given: Option<Span>, usual| given.map_or(usual, |given| given.0);
@@ -121,6 +122,21 @@ fn mcp_server(server: &ServerConfig, environment: &Environment) -> Result<Server
         validate: validation(server.validate),
         redact: server.redact,
         ..usual
+    })
+}
+
+/// A server that an `OpenAPI` document describes.
+fn described(server: &ServerConfig) -> Result<ServerKind, StartError> {
+    let path = server.openapi.as_deref().unwrap_or_else(|| Path::new(""));
+    let document = std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("server `{}`: {} cannot be read", server.name, path.display());
+        StartError::new(what, error)
+    })?;
+    Ok(ServerKind::OpenApi {
+        document: document.into(),
+        base_url: server.base_url.clone(),
+        include: server.include.clone(),
+        exclude: server.exclude.clone(),
     })
 }
 

@@ -36,8 +36,8 @@ pub use sections::{AuditConfig, GuardConfig, GuardMode, Listen, RecordWhen, Stor
 pub use servers::{
     CheckArguments, CheckResults, ContainerConfig, Disclosure, EgressConfig, EnvValue, FirstUse,
     GateConfig, Header, KubernetesConfig, LimitsConfig, McpConfig, NetworkAccess, OAuthConfig,
-    OAuthGrant, OnChange, PinsConfig, ProfileConfig, PullPolicy, RuntimeKind, SandboxMode,
-    ServerConfig, TransportKind, ValidateConfig, WasmConfig,
+    OnChange, PinsConfig, ProfileConfig, PullPolicy, RuntimeKind, SandboxMode, ServerConfig,
+    ValidateConfig, WasmConfig,
 };
 
 /// The whole configuration. Every key is optional; unknown keys are errors.

@@ -21,11 +21,8 @@ pub struct ServerConfig {
     pub name: String,
     /// The program and its arguments.
     pub command: Option<Vec<String>>,
-    /// Where it is, by HTTP.
+    /// Where it is, by Streamable HTTP or what came before it.
     pub url: Option<String>,
-    /// How it speaks at `url`.
-    #[serde(default)]
-    pub transport: TransportKind,
     /// A file with an `OpenAPI` 3 document, JSON or YAML: each operation becomes a tool.
     pub openapi: Option<PathBuf>,
     /// Where the API of `openapi` is; the document's first server where left out.
@@ -121,17 +118,6 @@ impl ServerConfig {
             if self.egress.is_some() { NetworkAccess::Proxy } else { NetworkAccess::None };
         self.network.unwrap_or(implied)
     }
-}
-
-/// How a server at a URL speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TransportKind {
-    /// Streamable HTTP, and what came before it where the server knows no other.
-    #[default]
-    Http,
-    /// HTTP with server-sent events, as of 2024-11-05: `url` is the stream's.
-    Sse,
 }
 
 /// An environment variable's value: plain, or a secret by reference.
@@ -392,36 +378,25 @@ pub enum CheckResults {
     Off,
 }
 
-/// `oauth`: how access tokens for a server are got.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+/// `oauth`: how access tokens for a server are got: by the gateway as itself, with a client that
+/// was registered beforehand (RFC 6749 §4.4).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OAuthConfig {
-    /// On whose behalf.
-    pub grant: OAuthGrant,
-    /// The client's id, where it was registered beforehand.
-    pub client_id: Option<String>,
+    /// The authorization server, exactly as it names itself. The server may name no other.
+    pub issuer: String,
+    /// The client's id there.
+    pub client_id: String,
     /// The client's secret.
     pub client_secret: Option<SecretRef>,
-    /// A private key in PEM form, for `private_key_jwt`.
+    /// A private key in PEM form instead, for `private_key_jwt`.
     pub private_key: Option<SecretRef>,
     /// Scopes to ask for where the server names none.
+    #[serde(default)]
     pub scopes: Vec<String>,
-    /// Whether one principal's consent serves all.
-    pub shared: bool,
-    /// Whether addresses on loopback and private networks may be asked, and plain HTTP spoken
-    /// with them.
+    /// Whether loopback and private addresses may be asked, over plain HTTP too.
+    #[serde(default)]
     pub allow_private: bool,
-}
-
-/// On whose behalf access tokens are got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OAuthGrant {
-    /// A person's, with consent by browser.
-    #[default]
-    AuthorizationCode,
-    /// The gateway's own.
-    ClientCredentials,
 }
 
 /// `[[profile]]`: a selection of servers and tools at `/mcp/{name}`.

@@ -1,7 +1,7 @@
 //! Whether what is said of one MCP server fits together.
 
 use super::{Fault, Step, fault};
-use crate::config::{NetworkAccess, OAuthGrant, SandboxMode, ServerConfig, TransportKind};
+use crate::config::{NetworkAccess, SandboxMode, ServerConfig};
 
 /// How a server is reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,8 +73,7 @@ fn out_of_place(server: &ServerConfig, reached: Reached) -> Option<Wrong> {
         ("kubernetes", server.kubernetes.is_some()),
         ("wasm", server.wasm.is_some()),
     ];
-    let url =
-        [("transport", server.transport != TransportKind::Http), ("oauth", server.oauth.is_some())];
+    let url = [("oauth", server.oauth.is_some())];
     let openapi = [
         ("base_url", server.base_url.is_some()),
         ("include", !server.include.is_empty()),
@@ -140,18 +139,11 @@ fn confinement(server: &ServerConfig) -> Option<Wrong> {
 fn oauth(server: &ServerConfig) -> Option<Wrong> {
     let oauth = server.oauth.as_ref()?;
     if server.header.is_some() {
-        return Some(("grant", "beside oauth, a header is given"));
+        return Some(("issuer", "beside oauth, a header is given"));
     }
-    if oauth.client_secret.is_some() && oauth.private_key.is_some() {
-        return Some(("private_key", "both client_secret and private_key are given"));
+    match (&oauth.client_secret, &oauth.private_key) {
+        (Some(_), Some(_)) => Some(("private_key", "both client_secret and private_key are given")),
+        (None, None) => Some(("client_secret", "either client_secret or private_key is needed")),
+        _ => None,
     }
-    let proof = oauth.client_secret.is_some() || oauth.private_key.is_some();
-    if proof && oauth.client_id.is_none() {
-        return Some(("client_id", "a secret or key needs it"));
-    }
-    let own = oauth.grant == OAuthGrant::ClientCredentials;
-    (own && !proof).then_some((
-        "client_id",
-        "client credentials need client_id and client_secret or private_key",
-    ))
 }
