@@ -230,7 +230,7 @@ impl OpenApi {
         if api.definitions.is_empty() { Err(OpenApiError::Empty(api.skipped)) } else { Ok(api) }
     }
 
-    /// The tools, in the document's order of paths.
+    /// The tools, sorted by path, then by method.
     pub fn definitions(&self) -> &[Definition] {
         &self.definitions
     }

@@ -290,7 +290,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap_or_default()
     }
 
@@ -302,7 +302,7 @@ mod tests {
             "amount": 100, "items": [{"price": "p_1"}], "metadata": {"order id": "6/7"},
             "tags": ["a", "b&c"], "extra": {"a": [1]}, "none": null,
         });
-        let pairs = form(&shapes, &object(members)).unwrap();
+        let pairs = form(&shapes, &object(&members)).unwrap();
         assert_eq!(
             pairs,
             "amount=100&extra=%7B%22a%22%3A%5B1%5D%7D&items%5B0%5D%5Bprice%5D=p_1\
@@ -315,7 +315,7 @@ mod tests {
         let parts = BTreeMap::from([("file".into(), Part { is_binary: true, content_type: None })]);
         let members =
             json!({"file": "aGk=", "a\"\r\nX: y": "--doorward\r\n", "o": {"k": 1}, "n": 7});
-        let (bytes, content_type) = multipart(&parts, &object(members)).unwrap();
+        let (bytes, content_type) = multipart(&parts, &object(&members)).unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let boundary = content_type.to_str().unwrap().split_once("boundary=").unwrap().1.to_owned();
         assert_eq!(
@@ -327,8 +327,8 @@ mod tests {
              --B\r\nContent-Disposition: form-data; name=\"o\"\r\nContent-Type: application/json\r\n\r\n{\"k\":1}\r\n\
              --B--\r\n"
         );
-        assert!(multipart(&parts, &object(json!({"file": 7}))).is_err());
-        assert!(multipart(&parts, &object(json!({"file": "not base64!"}))).is_err());
+        assert!(multipart(&parts, &object(&json!({"file": 7}))).is_err());
+        assert!(multipart(&parts, &object(&json!({"file": "not base64!"}))).is_err());
     }
 
     #[test]

@@ -99,7 +99,7 @@ async fn answer(
 }
 
 struct Api {
-    api: OpenApi,
+    tools: OpenApi,
     caller: Caller,
     seen: Seen,
 }
@@ -111,16 +111,16 @@ impl Api {
         let options = OpenApiOptions { base_url, ..OpenApiOptions::default() };
         let api = OpenApi::read(DOCUMENT.as_bytes(), &options).unwrap();
         let caller = Caller::new(api.is_secure(), 64 << 10).unwrap();
-        Self { api, caller, seen }
+        Self { tools: api, caller, seen }
     }
 
     async fn call(&self, tool: &str, arguments: &Value) -> Result<(Value, bool), SendError> {
         let arguments: Box<RawValue> = to_raw_value(arguments).unwrap();
         let credential = Credential::Key(Secret::new("t-1"));
-        let request = self.api.request(tool, &arguments, Some(&credential)).unwrap();
+        let request = self.tools.request(tool, &arguments, Some(&credential)).unwrap();
         let (status, headers, body) = self.caller.send(request).await?;
-        let reply = self.api.reply(tool, &arguments, status, &headers, &body).unwrap();
-        let ToolReply { result, is_error, .. } = reply;
+        let reply = self.tools.reply(tool, &arguments, status, &headers, &body).unwrap();
+        let ToolReply { result, is_error } = reply;
         Ok((serde_json::from_str(result.get()).unwrap(), is_error))
     }
 }
@@ -182,6 +182,6 @@ async fn answers_too_large_and_servers_gone_are_errors() {
     let options =
         OpenApiOptions { base_url: Some("http://127.0.0.1:9".into()), ..OpenApiOptions::default() };
     let gone = OpenApi::read(DOCUMENT.as_bytes(), &options).unwrap();
-    let gone = Api { api: gone, ..api };
+    let gone = Api { tools: gone, ..api };
     assert!(matches!(gone.call("moved", &json!({})).await, Err(SendError::Unreachable(_))));
 }
