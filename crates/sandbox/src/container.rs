@@ -17,6 +17,7 @@ mod layers;
 mod variables;
 
 use flags::Run;
+pub(crate) use flags::is_label;
 use variables::Carried;
 
 /// The longest any of the runtime's short commands may take.

@@ -120,7 +120,7 @@ impl Api {
         let request = self.tools.request(tool, &arguments, Some(&credential)).unwrap();
         let (status, headers, body) = self.caller.send(request).await?;
         let reply = self.tools.reply(tool, &arguments, status, &headers, &body).unwrap();
-        let ToolReply { result, is_error } = reply;
+        let ToolReply { result, is_error, .. } = reply;
         Ok((serde_json::from_str(result.get()).unwrap(), is_error))
     }
 }
