@@ -222,18 +222,22 @@ impl Errand {
     }
 
     fn code_of(&self, status: ExitStatus) -> ExitCode {
-        let asked = self.code.as_ref().and_then(|step| {
-            (0..ASKED).find_map(|_| {
-                let code = step.run(&self.env).ok().and_then(|said| said.trim().parse().ok());
-                if code.is_none() {
-                    std::thread::sleep(PAUSE);
-                }
-                code
-            })
-        });
+        let asked = self.code.as_ref().and_then(|step| self.asked(step));
         let told = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
         let code = asked.or_else(|| told.and_then(|code| u8::try_from(code).ok()));
         ExitCode::from(code.unwrap_or(255))
+    }
+
+    /// What a command says the exit code was. It may take the other side a moment to know.
+    fn asked(&self, step: &Step) -> Option<u8> {
+        for _ in 0..ASKED {
+            // One that is not known there any more has no exit code to be waited for.
+            if let Ok(code) = step.run(&self.env).ok()?.trim().parse() {
+                return Some(code);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        None
     }
 
     fn remove(&self) {

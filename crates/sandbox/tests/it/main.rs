@@ -13,6 +13,7 @@ mod component;
 mod container;
 mod escape;
 mod life;
+mod pod;
 mod refusal;
 mod use_case;
 
