@@ -30,6 +30,8 @@ pub struct Child {
     process: tokio::process::Child,
     /// The launcher ends the tree when this closes.
     control: Option<UnixStream>,
+    /// How long that may take.
+    grace: Duration,
     layers: Vec<Layer>,
 }
 
@@ -45,8 +47,15 @@ impl Child {
             stderr: process.stderr.take(),
             process,
             control,
+            grace: GRACE,
             layers,
         }
+    }
+
+    /// The same with more time for the launcher to end the tree.
+    pub(crate) fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// The process number of the launcher (of the program itself under
@@ -100,7 +109,7 @@ impl Child {
     /// Where the system cannot tell.
     pub async fn kill(&mut self) -> io::Result<()> {
         if self.control.take().is_some()
-            && let Ok(ended) = tokio::time::timeout(GRACE, self.process.wait()).await
+            && let Ok(ended) = tokio::time::timeout(self.grace, self.process.wait()).await
         {
             return ended.map(drop);
         }

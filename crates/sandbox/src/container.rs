@@ -341,7 +341,8 @@ impl Sandbox for Container {
         let secrets: Vec<String> = spec.env.values().cloned().collect();
         let layers = self.layers.get().cloned().unwrap_or_else(|| self.layers());
         let patience = self.patience + SHORT * 3;
-        let stage = Stage { launcher: &self.launcher, role: keeper::ROLE, patience };
+        let stage =
+            Stage { launcher: &self.launcher, role: keeper::ROLE, patience, grace: SHORT * 2 };
         stage.start(&errand, &secrets, layers)
     }
 

@@ -92,13 +92,13 @@ enum End {
 pub(crate) fn run(door: &str) -> ExitCode {
     let Ok(mut control) = call(door) else { return ExitCode::FAILURE };
     let Ok(mut errand) = receive::<Errand>(&mut control) else { return ExitCode::FAILURE };
-    let ended = errand.start(&mut control).and_then(|mut process| {
+    let ended = errand.start(&mut control).map(|mut process| {
         // Held open here, the program's pipes would outlast it.
         let let_go = let_go();
         match let_go.and_then(|()| send(&mut control, &Report::Started(Vec::new()))) {
-            Ok(()) => Ok(errand.watch(&mut control, &mut process)),
+            Ok(()) => errand.watch(&mut control, &mut process),
             // Nobody is there to be told.
-            Err(_) => Ok(end(&mut process)),
+            Err(_) => end(&mut process),
         }
     });
     let code = match &ended {
@@ -210,13 +210,12 @@ impl Errand {
                     self.terminate.run(&self.env).ok();
                 }
                 Ok(1) => {}
-                Ok(_) => return end(process),
                 Err(error)
                     if matches!(
                         error.kind(),
                         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
                     ) => {}
-                Err(_) => return end(process),
+                Ok(_) | Err(_) => return end(process),
             }
         }
     }
@@ -255,7 +254,7 @@ impl Errand {
     }
 }
 
-/// Something to wait on that tells of a process's end (pidfd_open(2)).
+/// Something to wait on that tells of a process's end (`pidfd_open(2)`).
 fn handle_of(process: &Child) -> Option<OwnedFd> {
     let pid = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw)?;
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()

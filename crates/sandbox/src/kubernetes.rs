@@ -275,8 +275,8 @@ impl Kubernetes {
         if self.user.0 == 0 || self.user.1 == 0 {
             return refuse("user 0", "pods run without root");
         }
-        let named = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
-        if self.image.is_empty() || !self.image.bytes().all(named) {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+        if self.image.is_empty() || !self.image.bytes().all(legal) {
             let reason = "it is no name of an image".into();
             return Err(SpawnError::Image { image: self.image.clone(), reason });
         }
@@ -301,22 +301,35 @@ impl Kubernetes {
         let owner = serde_json::json!({ "metadata": { "ownerReferences": [{
             "apiVersion": "v1", "kind": "Pod", "name": name, "uid": NUMBER,
         }]}});
-        let owned = format!("--patch={owner}");
-        let own = |kind: &str| self.step(&["patch", kind, name, "--type=merge", &owned]);
+        let patch = format!("--patch={owner}");
+        let own = |kind: &str| self.step(&["patch", kind, name, "--type=merge", &patch]);
         let mut prepare = vec![create(before)];
-        prepare.push(Step { answers: Some(NUMBER.into()), ..create(self.pod(spec, pod)?.to_string()) });
+        prepare.push(Step {
+            answers: Some(NUMBER.into()),
+            ..create(self.pod(spec, pod)?.to_string())
+        });
         prepare.extend((!spec.env.is_empty()).then(|| own("secret")));
         prepare.push(own("networkpolicy"));
         let seconds = format!("--timeout={}s", self.patience.as_secs());
-        let running = self.words(&["wait", "--for=condition=Ready", &format!("pod/{name}"), &seconds]);
+        let running =
+            self.words(&["wait", "--for=condition=Ready", &format!("pod/{name}"), &seconds]);
         prepare.push(Step::new(running, self.patience + SHORT));
-        let ask = |path: &str| self.step(&["get", "pod", name, &format!("--output=jsonpath={path}")]);
+        let ask =
+            |path: &str| self.step(&["get", "pod", name, &format!("--output=jsonpath={path}")]);
         Ok(Errand {
             env: self.environment(),
             folder: None,
             prepare,
-            diagnose: Some(ask("{.status.conditions[*].message} {.status.containerStatuses[0].state}")),
-            run: self.words(&["attach", "--stdin", "--quiet", &format!("--container={PROGRAM}"), name]),
+            diagnose: Some(ask(
+                "{.status.conditions[*].message} {.status.containerStatuses[0].state}",
+            )),
+            run: self.words(&[
+                "attach",
+                "--stdin",
+                "--quiet",
+                &format!("--container={PROGRAM}"),
+                name,
+            ]),
             sign: None,
             code: Some(ask("{.status.containerStatuses[0].state.terminated.exitCode}")),
             terminate: self.step(&["delete", "pod", name, "--wait=false"]),
@@ -334,7 +347,9 @@ impl Kubernetes {
         let items = list["items"].as_array().into_iter().flatten();
         let mut orphans: Vec<String> = items
             .map(|item| &item["metadata"])
-            .filter(|about| !life::runs(about["annotations"][manifest::LIFE].as_str().unwrap_or("")))
+            .filter(|about| {
+                !life::runs(about["annotations"][manifest::LIFE].as_str().unwrap_or(""))
+            })
             .filter_map(|about| about["labels"][manifest::ID].as_str().map(str::to_owned))
             .collect();
         orphans.sort_unstable();
@@ -358,7 +373,7 @@ impl Sandbox for Kubernetes {
         // Each step may take its time.
         let patience = self.patience + SHORT * 8;
         let layers = self.given(spec.network);
-        Stage { launcher: &self.launcher, role: keeper::ROLE, patience }
+        Stage { launcher: &self.launcher, role: keeper::ROLE, patience, grace: SHORT }
             .start(&errand, &secrets, layers)
     }
 

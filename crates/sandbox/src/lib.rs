@@ -42,9 +42,26 @@
 //! assert!(matches!(refused, Err(SpawnError::EmptyCommand)));
 //! ```
 //!
+//! # Other walls
+//!
+//! The same [`Spec`] runs behind other walls, each a [`Sandbox`]: [`Container`] (docker, podman or
+//! nerdctl), [`Kubernetes`] (a pod, by `kubectl`) and, with the feature `wasm`, `Wasm` (a WASI
+//! component). What one of them cannot give as asked it refuses. All but [`Direct`] need the
+//! launcher shown above; what they start is gone when the caller is, and [`Sandbox::sweep`] removes
+//! what a machine that failed has left.
+//!
+//! ```
+//! use doorward_sandbox::{Container, Network, Sandbox, Spec, SpawnError};
+//!
+//! let mut spec = Spec::new(["tracker-mcp", "--stdio"]);
+//! spec.network = Network::Proxy;
+//! let refused = Container::docker("acme/tracker-mcp").spawn(&spec);
+//! assert!(matches!(refused, Err(SpawnError::Unsupported { .. })));
+//! ```
+//!
 //! # What holds, and what does not
 //!
-//! The program sees no file, process, socket, variable or network that was not given to it; it
+//! Of [`Native`]: the program sees no file, process, socket, variable or network that was not given to it; it
 //! cannot gain rights; it dies with its [`Child`] and with the program that started it. What it
 //! leaves in a folder it may change does not decide what is exposed next time: a link there is
 //! not followed to where nothing was given, and no file there lends its owner's rights.

@@ -36,7 +36,7 @@ fn world() -> io::Result<String> {
     Ok(format!("{}.{number}", boot.trim()))
 }
 
-/// When a process started, in ticks since the boot (field 22 of proc_pid_stat(5)).
+/// When a process started, in ticks since the boot (field 22 of `proc_pid_stat(5)`).
 fn start_of(pid: &str) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before may itself hold spaces and brackets.

@@ -23,6 +23,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) role: &'static str,
     /// How long it may take to answer.
     pub(crate) patience: Duration,
+    /// How long it may take to end what it started.
+    pub(crate) grace: Duration,
 }
 
 impl Stage<'_> {
@@ -46,7 +48,7 @@ impl Stage<'_> {
             process.try_wait().ok().flatten().map(|status| format!("it ended: {status}"))
         });
         match agreed {
-            Ok(control) => Ok(Child::new(process, Some(control), layers)),
+            Ok(control) => Ok(Child::new(process, Some(control), layers).with_grace(self.grace)),
             Err(mut error) => {
                 // It has said why and is ending; what it still has to remove it does without us.
                 let complaint = process.stderr.take().map(complaint).unwrap_or_default();

@@ -19,6 +19,9 @@ pub(crate) const ROLE: &str = "wasm";
 /// How long a component may take to be compiled.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// How long its process may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What a component may compute between two pieces of input: about a minute's worth.
 const FUEL: u64 = 50_000_000_000;
 
@@ -146,7 +149,8 @@ impl Wasm {
 impl Sandbox for Wasm {
     fn spawn(&self, spec: &Spec) -> Result<Child, SpawnError> {
         let order = self.order(spec)?;
-        let stage = Stage { launcher: &self.launcher, role: ROLE, patience: PATIENCE };
+        let stage =
+            Stage { launcher: &self.launcher, role: ROLE, patience: PATIENCE, grace: GRACE };
         let secrets: Vec<String> = spec.env.values().cloned().collect();
         stage.start(&order, &secrets, self.layers())
     }

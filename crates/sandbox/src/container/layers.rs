@@ -50,6 +50,7 @@ pub(super) fn read(runtime: Runtime, said: &str) -> Vec<Layer> {
     NAMES.iter().zip(state).map(|(name, (holds, detail))| Layer { name, holds, detail }).collect()
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 struct Told {
     version: String,
     user: bool,

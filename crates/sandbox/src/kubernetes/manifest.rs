@@ -146,7 +146,7 @@ impl Kubernetes {
         let (volumes, mounts) = self.mounts(spec)?;
         let mut body = json!({
             "automountServiceAccountToken": false,
-            "containers": [self.container(spec, pod, mounts)?],
+            "containers": [self.container(spec, pod, &mounts)?],
             "enableServiceLinks": false,
             "hostIPC": false,
             "hostNetwork": false,
@@ -185,7 +185,7 @@ impl Kubernetes {
         }))
     }
 
-    fn container(&self, spec: &Spec, pod: &Pod, mounts: Value) -> Result<Value, SpawnError> {
+    fn container(&self, spec: &Spec, pod: &Pod, mounts: &Value) -> Result<Value, SpawnError> {
         let bytes = |bytes: u64| bytes.to_string();
         let limits = &spec.limits;
         let mut most = json!({
@@ -265,18 +265,22 @@ impl Kubernetes {
         let mut volumes = vec![json!({ "name": "tmp", "emptyDir": { "sizeLimit": scratch } })];
         let mut mounts = vec![json!({ "name": "tmp", "mountPath": "/tmp" })];
         let mut used: Vec<&Path> = Vec::new();
-        for (path, write) in self.given_paths(spec) {
+        for (path, write) in given_paths(spec) {
             let refuse = |reason: String| SpawnError::Path { path: path.clone(), reason };
             let target = absolute(&path)?;
-            if let Some(hidden) =
-                spec.hide.iter().find(|hidden| path.starts_with(hidden) || hidden.starts_with(&path))
+            if let Some(hidden) = spec
+                .hide
+                .iter()
+                .find(|hidden| path.starts_with(hidden) || hidden.starts_with(&path))
             {
                 return Err(refuse(format!("it touches `{}`, which is hidden", hidden.display())));
             }
             // The innermost volume is the one that is seen.
-            let found = self.volumes.iter().rev().find_map(|(at, volume)| {
-                Some((at.as_path(), volume, within(&path, at)?))
-            });
+            let found = self
+                .volumes
+                .iter()
+                .rev()
+                .find_map(|(at, volume)| Some((at.as_path(), volume, within(&path, at)?)));
             let Some((at, volume, part)) = found else {
                 return Err(refuse("no volume of the cluster is declared for it".into()));
             };
@@ -304,16 +308,16 @@ impl Kubernetes {
         }
         Ok((volumes.into(), mounts.into()))
     }
+}
 
-    /// Each path once, and whether it may be changed.
-    fn given_paths(&self, spec: &Spec) -> Vec<(PathBuf, bool)> {
-        let read = spec.read.iter().filter(|path| !spec.write.contains(path));
-        let mut all: Vec<(PathBuf, bool)> = read.map(|path| (path.clone(), false)).collect();
-        all.extend(spec.write.iter().map(|path| (path.clone(), true)));
-        all.sort();
-        all.dedup();
-        all
-    }
+/// Each path once, and whether it may be changed.
+fn given_paths(spec: &Spec) -> Vec<(PathBuf, bool)> {
+    let read = spec.read.iter().filter(|path| !spec.write.contains(path));
+    let mut all: Vec<(PathBuf, bool)> = read.map(|path| (path.clone(), false)).collect();
+    all.extend(spec.write.iter().map(|path| (path.clone(), true)));
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// A path of the pod. What would cover the pod's own folders is none.

@@ -260,17 +260,17 @@ async fn execute(mut store: Store<World>, command: &Command) -> ExitCode {
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(())) => ExitCode::FAILURE,
-        Err(error) => match error.downcast_ref::<I32Exit>() {
-            Some(exit) => ExitCode::from(u8::try_from(exit.0).unwrap_or(255)),
-            None => {
-                let why = match error.downcast_ref::<Trap>() {
-                    Some(Trap::OutOfFuel) => "its fuel is used up".to_owned(),
-                    _ => format!("{:#}", error.root_cause()),
-                };
-                // Where nobody listens nobody is told.
-                writeln!(io::stderr(), "the component was stopped: {why}").ok();
-                ExitCode::from(STOPPED)
+        Err(error) => {
+            if let Some(exit) = error.downcast_ref::<I32Exit>() {
+                return ExitCode::from(u8::try_from(exit.0).unwrap_or(255));
             }
-        },
+            let why = match error.downcast_ref::<Trap>() {
+                Some(Trap::OutOfFuel) => "its fuel is used up".to_owned(),
+                _ => format!("{:#}", error.root_cause()),
+            };
+            // Where nobody listens nobody is told.
+            writeln!(io::stderr(), "the component was stopped: {why}").ok();
+            ExitCode::from(STOPPED)
+        }
     }
 }

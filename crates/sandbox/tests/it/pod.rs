@@ -14,8 +14,7 @@ struct Cluster(Scene);
 
 impl Cluster {
     fn new() -> Self {
-        let scene =
-            Scene::new(&[("kubectl", include_str!("pod/kubectl.py")), ("state/log", "")]);
+        let scene = Scene::new(&[("kubectl", include_str!("pod/kubectl.py")), ("state/log", "")]);
         fs::set_permissions(scene.path("kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
         Self(scene)
     }

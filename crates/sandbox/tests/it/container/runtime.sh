@@ -66,7 +66,15 @@ kill)
 rm)
     echo "rm $*" >>"$state/log"
     for name; do :; done
-    [ -e "$state/$name.pid" ] && kill -s KILL -- "-$(cat "$state/$name.pid")" 2>/dev/null
+    if [ -e "$state/$name.pid" ]; then
+        group=-$(cat "$state/$name.pid")
+        tries=0
+        # Gone is gone: it waits for that, as a real one does.
+        while kill -s KILL -- "$group" 2>/dev/null && [ $tries -lt 60 ]; do
+            tries=$((tries + 1))
+            sleep 0.05
+        done
+    fi
     rm -f "$state/$name".*
     ;;
 ps)
