@@ -41,7 +41,7 @@ const FUEL: u64 = 50_000_000_000;
 /// *Processor seconds* bound the process. The component runs in a process of its own, a role of
 /// the launcher (see [`Native`](crate::Native)): should the runtime itself fail or be broken out
 /// of, that process has an empty environment and, where the kernel has Landlock, no file but the
-/// component's. It is compiled anew each time, which takes about a second per megabyte.
+/// component's. It is compiled anew each time, which takes the longer the larger it is.
 ///
 /// ```no_run
 /// use doorward_sandbox::{Sandbox, Spec, SpawnError, Wasm};
