@@ -1,5 +1,7 @@
 //! Client mode: the suite's servers, behind the gateway, with a client before it.
 
+use std::fmt::Write as _;
+
 use crate::suite::drive;
 
 const LEGACY: &str = "2025-11-25";
@@ -11,8 +13,8 @@ async fn pass(scenarios: &[(&str, &str)]) {
     for (scenario, version) in scenarios {
         let report = drive(scenario, version).await;
         if !report.conforms || report.failed() > 0 {
-            failing.push_str(&format!("{scenario} at {version}:\n{}", report.all_failing()));
-            failing.push_str(&last_lines(&report.printed));
+            _ = writeln!(failing, "{scenario} at {version}:\n{}", report.all_failing());
+            _ = writeln!(failing, "{}", last_lines(&report.printed));
         }
     }
     assert!(failing.is_empty(), "\n{failing}");
@@ -21,7 +23,7 @@ async fn pass(scenarios: &[(&str, &str)]) {
 /// The end of what was printed, where the driver tells what went wrong.
 fn last_lines(printed: &str) -> String {
     let lines: Vec<&str> = printed.lines().filter(|line| line.contains("rror")).collect();
-    lines.iter().rev().take(5).rev().map(|line| format!("    {line}\n")).collect()
+    lines[lines.len().saturating_sub(5)..].join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
