@@ -75,15 +75,16 @@ fn run(row: &Row, gateway: &Gateway, key: &str, steps: &[Step]) -> Result<Value,
     let line = String::from_utf8_lossy(&output.stdout);
     let line = line.lines().last().unwrap_or_default();
     serde_json::from_str(line).map_err(|_| {
-        // The first line of an error says most.
-        let first = told.lines().find(|line| line.contains("rror")).or(told.lines().next());
-        format!("ends with {}: {}", output.status, first.unwrap_or_default())
+        let lines: Vec<&str> = told.lines().collect();
+        let end = lines[lines.len().saturating_sub(8)..].join("\n");
+        format!("ends with {}:\n{end}", output.status)
     })
 }
 
 /// What is wrong with what a client found; nothing where all is well.
 fn faults(done: &Value, steps: &[Step]) -> Vec<String> {
-    let mut faults = vec![];
+    let mut faults: Vec<String> =
+        serde_json::from_value(done["errors"].clone()).unwrap_or_default();
     let has = |list: &Value, suffix: &str| {
         list.as_array().is_some_and(|all| {
             all.iter().any(|name| name.as_str().is_some_and(|name| name.ends_with(suffix)))
@@ -93,10 +94,15 @@ fn faults(done: &Value, steps: &[Step]) -> Vec<String> {
         if !has(&done["tools"], name) {
             faults.push(format!("{name} is not listed"));
         }
-        let text = done["texts"][*name].as_str().unwrap_or_default();
-        if !text.contains(expected) {
+        if let Some(text) = done["texts"][*name].as_str()
+            && !text.contains(expected)
+        {
             faults.push(format!("{name} answers {text:?}"));
         }
+    }
+    if done["texts"].as_object().map_or(0, serde_json::Map::len) < steps.len() && faults.is_empty()
+    {
+        faults.push("not every step was taken".to_owned());
     }
     for prompt in PROMPTS {
         if !done["prompts"].is_null() && !has(&done["prompts"], prompt) {

@@ -6,7 +6,7 @@ const client = await createMCPClient({ transport: { type: 'http', url, headers }
 const tools = await client.tools();
 await run({
   tools: async () => Object.keys(tools),
-  call: ({ name, arguments: given }) => tools[name].execute(given, { toolCallId: name, messages: [] }),
+  call: async ({ name, arguments: given }) => tools[name].execute(given, { toolCallId: name, messages: [] }),
 });
 await client.close();
 process.exit(0);

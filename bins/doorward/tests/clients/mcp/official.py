@@ -20,6 +20,15 @@ async def whole(page, field, key):
             return sorted(entries)
 
 
+async def attempt(done, what, work):
+    """What fails is told, and the next step goes on."""
+    try:
+        return await work
+    except Exception as error:
+        done["errors"].append(f"{what}: {error}".split("\n")[0])
+        return None
+
+
 async def main():
     headers = {"Authorization": f"Bearer {os.environ['KEY']}"}
     # A listening request is open as long as the client is.
@@ -27,15 +36,19 @@ async def main():
     async with httpx2.AsyncClient(headers=headers, timeout=timeout) as http:
         transport = streamable_http_client(os.environ["URL"], http_client=http)
         async with Client(transport, mode=sys.argv[1]) as client:
-            done = {
-                "tools": await whole(client.list_tools, "tools", "name"),
-                "prompts": await whole(client.list_prompts, "prompts", "name"),
-                "resources": await whole(client.list_resources, "resources", "uri"),
-                "texts": {},
-            }
+            done = {"texts": {}, "errors": []}
+            lists = [
+                ("tools", client.list_tools, "name"),
+                ("prompts", client.list_prompts, "name"),
+                ("resources", client.list_resources, "uri"),
+            ]
+            for field, page, key in lists:
+                done[field] = await attempt(done, field, whole(page, field, key))
             for step in json.loads(os.environ["PLAN"]):
-                result = await client.call_tool(step["name"], step["arguments"])
-                done["texts"][step["name"]] = result.content[0].text
+                name = step["name"]
+                result = await attempt(done, name, client.call_tool(name, step["arguments"]))
+                if result:
+                    done["texts"][name] = result.content[0].text
     print(json.dumps(done))
 
 

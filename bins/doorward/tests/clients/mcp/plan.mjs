@@ -5,16 +5,25 @@ export const url = process.env.URL;
 export const headers = { Authorization: `Bearer ${process.env.KEY}` };
 export const plan = JSON.parse(process.env.PLAN ?? '[]');
 
-/** Lists with every function that is given; calls one after the other; prints. */
-export async function run({ tools, prompts, resources, call, version }) {
-  const done = { tools: (await tools()).sort(), texts: {} };
-  if (prompts) done.prompts = (await prompts()).sort();
-  if (resources) done.resources = (await resources()).sort();
+/** Lists with every function that is given; calls one after the other; prints. A step that fails is
+ *  told, and the next goes on. */
+export async function run({ tools, prompts, resources, call }) {
+  const done = { texts: {}, errors: [] };
+  const attempt = async (what, work) => {
+    try {
+      return await work();
+    } catch (error) {
+      done.errors.push(`${what}: ${error.message}`.split('\n')[0]);
+      return undefined;
+    }
+  };
+  done.tools = await attempt('tools', tools);
+  if (prompts) done.prompts = await attempt('prompts', prompts);
+  if (resources) done.resources = await attempt('resources', resources);
   for (const { name, arguments: given } of plan) {
-    const result = await call({ name, arguments: given });
-    done.texts[name] = result.content?.[0]?.text ?? JSON.stringify(result);
+    const result = await attempt(name, () => call({ name, arguments: given }));
+    if (result) done.texts[name] = result.content?.[0]?.text ?? JSON.stringify(result);
   }
-  if (version) done.version = version();
   console.log(JSON.stringify(done));
 }
 
