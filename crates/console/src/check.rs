@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use doorward_gateway::config::{Root, SandboxMode};
-use doorward_gateway::{Surroundings, sandbox_layers, upstreams};
+use doorward_gateway::{Surroundings, sandbox_layers, server_layers, upstreams};
 
 use crate::Failure;
 use crate::story::Paint;
@@ -49,6 +49,14 @@ pub fn check(
     for layer in sandbox_layers(around) {
         let text = format!("sandbox {}: {}", layer.name, layer.detail);
         line(layer.holds || !needed, text)?;
+    }
+    let elsewhere =
+        |mode| matches!(mode, SandboxMode::Container | SandboxMode::Kubernetes | SandboxMode::Wasm);
+    for server in root.server.iter().filter(|server| elsewhere(server.sandbox)) {
+        for layer in server_layers(server, around) {
+            let text = format!("server `{}` {}: {}", server.name, layer.name, layer.detail);
+            line(true, format!("{}{text}", if layer.holds { "" } else { "without " }))?;
+        }
     }
     match faults {
         0 => Ok(()),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use doorward_core::BoxFuture;
 use doorward_mcp_broker::{Command, LaunchError, Launched, Launcher, Process};
@@ -15,14 +16,16 @@ use doorward_sandbox::{
 
 use crate::assemble::Surroundings;
 use crate::config::{
-    ContainerConfig, EgressConfig, GateConfig, NetworkAccess, PullPolicy, Root, RuntimeKind,
-    SandboxMode, ServerConfig,
+    ContainerConfig, EgressConfig, GateConfig, KubernetesConfig, NetworkAccess, PullPolicy, Root,
+    RuntimeKind, SandboxMode, ServerConfig,
 };
 
 /// What one server may touch, and who runs it.
 struct Plan {
     sandbox: Arc<dyn Sandbox>,
     spec: Spec,
+    /// Whether what an earlier gateway left was removed.
+    swept: AtomicBool,
 }
 
 /// Starts each server as its configuration says.
@@ -30,9 +33,14 @@ pub(crate) struct SandboxLauncher {
     plans: HashMap<String, Plan>,
 }
 
-/// The sandbox's layers, and whether they hold on this machine.
+/// The layers of the native sandbox, and whether they hold on this machine.
 pub fn sandbox_layers(around: &Surroundings) -> Vec<Layer> {
     native(around.launcher.as_ref(), Missing::Refuse).layers()
+}
+
+/// The layers of what runs one server's command, and whether they hold here.
+pub fn server_layers(server: &ServerConfig, around: &Surroundings) -> Vec<Layer> {
+    sandbox(server, around.launcher.as_ref()).layers()
 }
 
 fn native(launcher: Option<&PathBuf>, missing: Missing) -> Native {
@@ -46,7 +54,8 @@ impl SandboxLauncher {
     pub(crate) fn new(root: &Root, launcher: Option<&PathBuf>, hidden: &[PathBuf]) -> Self {
         let by_command = root.server.iter().filter(|server| server.command.is_some());
         let plan = |server: &ServerConfig| {
-            let plan = Plan { sandbox: sandbox(server, launcher), spec: spec(server, hidden) };
+            let (sandbox, spec) = (sandbox(server, launcher), spec(server, hidden));
+            let plan = Plan { sandbox, spec, swept: AtomicBool::new(false) };
             (server.name.clone(), plan)
         };
         Self { plans: by_command.map(plan).collect() }
@@ -55,12 +64,63 @@ impl SandboxLauncher {
 
 /// What runs a server's command.
 fn sandbox(server: &ServerConfig, launcher: Option<&PathBuf>) -> Arc<dyn Sandbox> {
-    match (server.sandbox, &server.container) {
-        (SandboxMode::None, _) => Arc::new(Direct),
-        (SandboxMode::Container, Some(given)) => Arc::new(container(server, given, launcher)),
-        (SandboxMode::NativeWeakened, _) => Arc::new(native(launcher, Missing::Weaken)),
+    match (server.sandbox, &server.container, &server.kubernetes) {
+        (SandboxMode::None, ..) => Arc::new(Direct),
+        (SandboxMode::Container, Some(given), _) => Arc::new(container(server, given, launcher)),
+        (SandboxMode::Kubernetes, _, Some(given)) => Arc::new(kubernetes(server, given, launcher)),
+        #[cfg(feature = "wasm")]
+        (SandboxMode::Wasm, ..) => Arc::new(wasm(server, launcher)),
+        (SandboxMode::NativeWeakened, ..) => Arc::new(native(launcher, Missing::Weaken)),
         _ => Arc::new(native(launcher, Missing::Refuse)),
     }
+}
+
+#[cfg(feature = "wasm")]
+fn wasm(server: &ServerConfig, launcher: Option<&PathBuf>) -> Wasm {
+    let wasm = launcher.map_or_else(Wasm::default, |path| Wasm::new(path.clone()));
+    match server.wasm.and_then(|given| given.fuel) {
+        Some(fuel) => wasm.fuel(fuel),
+        None => wasm,
+    }
+}
+
+fn kubernetes(
+    server: &ServerConfig,
+    given: &KubernetesConfig,
+    launcher: Option<&PathBuf>,
+) -> Kubernetes {
+    let mut pods = Kubernetes::new(&given.namespace, &given.image).server(server.name.as_str());
+    if let Some(launcher) = launcher {
+        pods = pods.launcher(launcher.clone());
+    }
+    if let Some(program) = &given.program {
+        pods = pods.program(program);
+    }
+    if let Some(context) = &given.context {
+        pods = pods.context(context);
+    }
+    if given.enforces_policies {
+        pods = pods.enforces_policies();
+    }
+    if let Some((user, group)) = given.user {
+        pods = pods.user(user, group);
+    }
+    if let Some(cpus) = given.cpus {
+        pods = pods.cpus(thousandths(cpus));
+    }
+    if let Some(secret) = &given.pull_secret {
+        pods = pods.pull_secret(secret);
+    }
+    given
+        .claims
+        .iter()
+        .fold(pods, |pods, (path, claim)| pods.volume(path.clone(), Volume::Claim(claim.clone())))
+}
+
+/// Processors in thousandths; the configuration's check has seen to it that they fit.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+fn thousandths(cpus: f64) -> u32 {
+    (cpus * 1000.0).clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
 fn container(
@@ -93,10 +153,7 @@ fn container(
         container = container.user(user, group);
     }
     if let Some(cpus) = given.cpus {
-        // Checked to be neither negative nor huge.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
-        let thousandths = (cpus * 1000.0).clamp(0.0, f64::from(u32::MAX)) as u32;
-        container = container.cpus(thousandths);
+        container = container.cpus(thousandths(cpus));
     }
     if let Some(GateConfig { network, proxy }) = given.gate.clone() {
         container = container.gate(Gate { network, proxy });
@@ -155,9 +212,17 @@ impl Launcher for SandboxLauncher {
             for (name, value) in &command.env {
                 spec.env.insert(name.clone(), value.expose().to_owned());
             }
-            // Spawning blocks for as long as the sandbox takes to build, which is milliseconds.
+            // What a gateway that was killed left behind goes before anything new is started.
+            // Spawning blocks for as long as the sandbox takes to build.
             let sandbox = plan.sandbox.clone();
-            let spawned = tokio::task::spawn_blocking(move || sandbox.spawn(&spec)).await;
+            let sweep = !plan.swept.swap(true, Ordering::Relaxed);
+            let spawned = tokio::task::spawn_blocking(move || {
+                if sweep && let Err(error) = sandbox.sweep() {
+                    tracing::warn!(%error, "what an earlier gateway left could not be looked for");
+                }
+                sandbox.spawn(&spec)
+            })
+            .await;
             let mut child = spawned
                 .map_err(|error| failed(error.into()))?
                 .map_err(|error| failed(error.into()))?;

@@ -28,5 +28,5 @@ pub use edge::{
 };
 pub use enforced::{Completion, Enforced};
 pub use keep::{Keep, KeepError};
-pub use launcher::sandbox_layers;
+pub use launcher::{sandbox_layers, server_layers};
 pub use metrics::Metrics;

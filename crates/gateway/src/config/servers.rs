@@ -295,13 +295,21 @@ pub struct KubernetesConfig {
     pub namespace: String,
     /// The context of the `kubectl` configuration; the current one where left out.
     pub context: Option<String>,
-    /// The `kubectl` program.
-    #[serde(default = "kubectl")]
-    pub program: String,
-}
-
-fn kubectl() -> String {
-    "kubectl".to_owned()
+    /// The `kubectl` program, where it is not to be found under its usual name.
+    pub program: Option<String>,
+    /// Whether the cluster's network plugin keeps to network policies. It must, unless the network
+    /// is `host`, which means the pod's own.
+    #[serde(default)]
+    pub enforces_policies: bool,
+    /// The user and group inside, by number; 65532 where left out.
+    pub user: Option<(u32, u32)>,
+    /// Processors, 1 where left out; 0: no bound.
+    pub cpus: Option<f64>,
+    /// Where `read` and `write` are: paths, and the volume claims that stand there.
+    #[serde(default)]
+    pub claims: BTreeMap<PathBuf, String>,
+    /// The secret that the image is fetched with.
+    pub pull_secret: Option<String>,
 }
 
 /// `wasm`: how much a component may use.

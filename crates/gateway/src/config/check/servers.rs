@@ -119,6 +119,17 @@ fn confinement(server: &ServerConfig) -> Option<Wrong> {
             _ => {}
         }
     }
+    if mode(SandboxMode::Wasm) && !cfg!(feature = "wasm") {
+        return Some(("sandbox", "this build runs no WebAssembly"));
+    }
+    let cpus = [
+        ("container", server.container.as_ref().and_then(|given| given.cpus)),
+        ("kubernetes", server.kubernetes.as_ref().and_then(|given| given.cpus)),
+    ];
+    let odd = |cpus: Option<f64>| cpus.is_some_and(|cpus| !(0.0..=4096.0).contains(&cpus));
+    if let Some((key, _)) = cpus.into_iter().find(|(_, cpus)| odd(*cpus)) {
+        return Some((key, "`cpus` is a number from 0 to 4096"));
+    }
     if server.wasm.is_some() && !mode(SandboxMode::Wasm) {
         return Some(("wasm", "the sandbox is of another kind"));
     }
