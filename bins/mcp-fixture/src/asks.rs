@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, GetPromptRequestParams, InputRequest,
-    InputRequiredResult, InputResponses, RequestStateCodec,
+    InputRequiredResult, InputResponses, RequestStateCodec, ServerRequest,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -162,16 +162,13 @@ fn required(
 }
 
 async fn ask_now(cx: &RequestContext<RoleServer>, question: Value) -> Result<Value, ErrorData> {
-    let refused = |error: rmcp::ServiceError| ErrorData::internal_error(error.to_string(), None);
-    let params = question["params"].clone();
-    let answer = match question["method"].as_str() {
-        Some("elicitation/create") => {
-            serde_json::to_value(cx.peer.create_elicitation(made(params)?).await.map_err(refused)?)
-        }
-        Some("sampling/createMessage") => {
-            serde_json::to_value(cx.peer.create_message(made(params)?).await.map_err(refused)?)
-        }
-        _ => serde_json::to_value(cx.peer.list_roots().await.map_err(refused)?),
+    let request = match made(question)? {
+        InputRequest::CreateMessage(request) => ServerRequest::CreateMessageRequest(request),
+        InputRequest::Elicitation(request) => ServerRequest::ElicitRequest(request),
+        InputRequest::ListRoots(request) => ServerRequest::ListRootsRequest(request),
+        _ => return Err(ErrorData::internal_error("a question of an unknown kind", None)),
     };
-    answer.map_err(|error| ErrorData::internal_error(error.to_string(), None))
+    let answer = cx.peer.send_request(request).await;
+    let answer = answer.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+    serde_json::to_value(answer).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 16;
 /// Sessions before the first look, so that pools and caches are as full as they get.
 const WARM: usize = 500;
 /// A server is killed after so many sessions.
-const KILL_EVERY: usize = 500;
+const KILL_EVERY: usize = 1000;
 /// How much more memory there may be after all sessions than after the first: what an allocator
 /// keeps, but less than 10,000 sessions of 4 kB.
 const MEMORY: u64 = 24 << 20;
@@ -121,7 +121,8 @@ async fn come_and_go(http: Http, url: &str, key: &str, number: usize) {
 
 /// A call that must work, if not at once: a server may just have been killed.
 async fn works_again(wire: &Wire) -> bool {
-    for _ in 0..100 {
+    // Longer than the longest pause before a restart.
+    for _ in 0..400 {
         if wire.call("process", json!({})).await.text().parse::<u32>().is_ok() {
             return true;
         }

@@ -1,5 +1,5 @@
 // The inspector's command line, once for each step. argv: legacy, auto or modern.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,9 @@ writeFileSync(config, JSON.stringify({ mcpServers: { gateway: { type: 'streamabl
 function step(...args) {
   const all = [program, '--cli', '--config', config, '--server', 'gateway', '--format', 'json', ...args];
   const env = { ...process.env, MCP_INSPECTOR_SECRET_STORE: 'memory' };
-  const out = JSON.parse(execFileSync(process.execPath, all, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] }));
+  const { status, stdout, stderr } = spawnSync(process.execPath, all, { encoding: 'utf8', env });
+  if (status !== 0) throw new Error(`ends with ${status}: ${(stderr || stdout).trim().split('\n').at(-1)}`);
+  const out = JSON.parse(stdout);
   return out.result ?? out;
 }
 
