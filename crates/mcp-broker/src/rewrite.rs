@@ -36,7 +36,7 @@ pub(crate) struct Lettering {
 }
 
 /// The user interface of a tool (MCP Apps): the key before `_meta.ui.resourceUri` came, and that of
-/// ChatGPT apps.
+/// `ChatGPT` apps.
 const FLAT_UI: [&str; 2] = ["ui/resourceUri", "openai/outputTemplate"];
 /// The task that a message belongs to (MCP 2025-11-25, "Related Task Metadata").
 const RELATED: &str = "io.modelcontextprotocol/related-task";

@@ -32,8 +32,11 @@ const MOST_KEPT: usize = 50_000;
 /// A search over lists of tools. Keeps the words of definitions it has read.
 #[derive(Default)]
 pub struct Search {
-    read: Mutex<HashMap<ToolName, (Weak<ToolSpec>, Arc<Words>)>>,
+    read: Mutex<HashMap<ToolName, Read>>,
 }
+
+/// A definition that was read, and its words.
+type Read = (Weak<ToolSpec>, Arc<Words>);
 
 impl fmt::Debug for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

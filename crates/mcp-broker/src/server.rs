@@ -23,6 +23,10 @@ use crate::pin::{Finding, PinPolicy};
 /// assert!(tracker.prefix);
 /// ```
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "settings that have nothing to do with each other"
+)]
 pub struct Server {
     /// The operator's short name; the prefix of its tools. `[A-Za-z0-9_-]`, at most 32
     /// characters, no `__` within and no `_` at the end, so that a federated name can be cut at

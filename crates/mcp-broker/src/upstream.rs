@@ -165,6 +165,7 @@ pub(crate) struct Answer {
 pub(crate) struct Hello {
     pub(crate) era: Era,
     /// The revision that is spoken.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP asks"))]
     pub(crate) version: &'static str,
     /// Its capabilities, a JSON object.
     pub(crate) capabilities: Box<RawValue>,

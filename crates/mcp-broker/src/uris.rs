@@ -41,17 +41,12 @@ pub(crate) fn cut_task(id: &str) -> Option<(&str, &str)> {
 
 /// Cuts a federated URI into the server's slug and the server's own URI.
 fn cut(uri: &str) -> Option<(&str, String)> {
-    let (slug, own) = match uri.strip_prefix(UI) {
-        Some(rest) => {
-            let (slug, rest) = rest.split_once('+')?;
-            (slug, [UI, rest].concat())
-        }
-        None => {
-            let (slug, own) = uri.split_once('+')?;
-            (slug, own.to_owned())
-        }
-    };
-    Some((slug, own))
+    if let Some(rest) = uri.strip_prefix(UI) {
+        let (slug, rest) = rest.split_once('+')?;
+        return Some((slug, [UI, rest].concat()));
+    }
+    let (slug, own) = uri.split_once('+')?;
+    Some((slug, own.to_owned()))
 }
 
 /// All servers by their slugs.

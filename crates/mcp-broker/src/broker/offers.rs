@@ -146,28 +146,27 @@ mod tests {
     use super::*;
     use crate::Era;
 
-    fn hello(capabilities: &str, instructions: Option<&str>) -> Option<Arc<Hello>> {
-        Some(Arc::new(Hello {
+    fn told<'a>(server: &'a str, capabilities: &str, instructions: Option<&str>) -> Told<'a> {
+        let hello = Hello {
             era: Era::Legacy,
             version: "2025-11-25",
             capabilities: RawValue::from_string(capabilities.into()).unwrap(),
             server_info: None,
             instructions: instructions.map(Into::into),
-        }))
+        };
+        (server, Some(Arc::new(hello)))
     }
 
     #[test]
     fn what_one_can_do_the_catalogue_can() {
         let hellos = [
-            ("a", hello(r#"{"tools":{},"resources":{"subscribe":true},"x":{}}"#, None)),
-            ("b", hello(r#"{"resources":{},"completions":{},"prompts":null}"#, None)),
-            ("c", hello(r#"{"tasks":{"list":{},"requests":{"tools":{"call":{}}}}}"#, None)),
-            (
+            told("a", r#"{"tools":{},"resources":{"subscribe":true},"x":{}}"#, None),
+            told("b", r#"{"resources":{},"completions":{},"prompts":null}"#, None),
+            told("c", r#"{"tasks":{"list":{},"requests":{"tools":{"call":{}}}}}"#, None),
+            told(
                 "d",
-                hello(
-                    r#"{"tasks":{"cancel":{},"requests":{"y":{}}},"extensions":{"e/f":{"g":1}}}"#,
-                    None,
-                ),
+                r#"{"tasks":{"cancel":{},"requests":{"y":{}}},"extensions":{"e/f":{"g":1}}}"#,
+                None,
             ),
         ];
         assert_eq!(
@@ -190,17 +189,17 @@ mod tests {
     #[test]
     fn instructions_stand_under_their_server_and_are_bounded() {
         let hellos = [
-            ("a", hello("{}", Some(" Be brief.\n"))),
-            ("b", hello("{}", None)),
-            ("c", hello("{}", Some("  "))),
-            ("d", hello("{}", Some("Ask first."))),
+            told("a", "{}", Some(" Be brief.\n")),
+            told("b", "{}", None),
+            told("c", "{}", Some("  ")),
+            told("d", "{}", Some("Ask first.")),
         ];
         let text = instructions(&hellos).unwrap();
         assert_eq!(text, "## a\n\nBe brief.\n\n## d\n\nAsk first.");
         assert_eq!(instructions(&hellos[1..3]), None);
 
         let long = "ä".repeat(10_000);
-        let many: Vec<_> = (0..50).map(|_| ("s", hello("{}", Some(&long)))).collect();
+        let many: Vec<_> = (0..50).map(|_| told("s", "{}", Some(&long))).collect();
         let text = instructions(&many).unwrap();
         assert!(text.len() <= MOST && text.len() > MOST - 2 * MOST_OF_ONE, "{}", text.len());
         let one = instructions(&many[..1]).unwrap();

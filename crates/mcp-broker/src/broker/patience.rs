@@ -132,7 +132,7 @@ mod tests {
     struct Quiet;
 
     impl Client for Quiet {
-        fn id(&self) -> &str {
+        fn id(&self) -> &'static str {
             "quiet"
         }
         fn capabilities(&self) -> &RawValue {

@@ -38,10 +38,10 @@ impl Tools for Policed {
         let may = tool == "a__read";
         self.calls.lock().unwrap().push((tool, arguments));
         Box::pin(async move {
-            match may {
-                true => Ok(ToolReply::complete(RawValue::from_string("{}".into()).unwrap(), false)),
-                false => Err(CallError::new(Code::Forbidden, "no")),
+            if may {
+                return Ok(ToolReply::complete(RawValue::from_string("{}".into()).unwrap(), false));
             }
+            Err(CallError::new(Code::Forbidden, "no"))
         })
     }
 }

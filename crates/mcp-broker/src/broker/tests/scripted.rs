@@ -19,11 +19,14 @@ type Answers = Arc<dyn Fn(&str, &Value) -> Result<String, Failure> + Send + Sync
 #[derive(Clone)]
 pub(super) struct Scripted(Arc<Parts>);
 
+/// Whose name a question came in, its method, its `Mcp-Name` and its parameters.
+type Asked = (Arc<str>, String, Option<String>, Value);
+
 struct Parts {
     answers: Answers,
     capabilities: &'static str,
     instructions: Option<&'static str>,
-    asked: Mutex<Vec<(Arc<str>, String, Option<String>, Value)>>,
+    asked: Mutex<Vec<Asked>>,
     rumours: broadcast::Sender<Rumour>,
     followed: Mutex<HashMap<String, i32>>,
 }
