@@ -14,8 +14,8 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use doorward_benches::{cx, prose};
 use doorward_core::{BoxFuture, Clock, Scope, SystemClock, ToolCall, ToolName, ToolReply, Tools};
 use doorward_mcp_broker::{
-    Broker, Command, Disclosure, Front, FrontBody, LaunchError, Launched, Launcher, Process, Serve,
-    Server, ServerInfo, serve_stdio,
+    Broker, Builder, Command, Disclosure, Front, FrontBody, LaunchError, Launched, Launcher,
+    Process, Serve, Server, ServerInfo, serve_stdio,
 };
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full};
@@ -114,7 +114,7 @@ impl Launcher for InProcess {
 fn many() -> Broker {
     let builder = Broker::builder().launcher(InProcess(TOOLS));
     let servers = (0..SERVERS).map(|number| Server::stdio(format!("server{number}"), ["x"]));
-    servers.fold(builder, |builder, server| builder.server(server)).build().unwrap()
+    servers.fold(builder, Builder::server).build().unwrap()
 }
 
 fn lists(criterion: &mut Criterion) {
