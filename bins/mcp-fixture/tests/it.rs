@@ -48,7 +48,7 @@ fn each_era_is_served_where_it_is_asked_for() {
     for (era, modern, legacy) in
         [("both", true, true), ("legacy", false, true), ("modern", true, false)]
     {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward-mcp-fixture"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-fixture"));
         command.args(["--era", era]).stdout(Stdio::piped());
         let mut running = Running(command.spawn().unwrap());
         let mut line = String::new();

@@ -16,7 +16,7 @@ struct Keeping {
 const KEEPINGS: [Keeping; 4] = [
     Keeping {
         packages: &["rmcp"],
-        keepers: &["crates/mcp-broker", "crates/testkit"],
+        keepers: &["crates/mcp-broker", "crates/testkit", "bins/mcp-fixture"],
         testers: &[],
         why: "the relay owns its wire; rmcp's typed model drops what it does not know",
     },
@@ -41,6 +41,7 @@ const KEEPINGS: [Keeping; 4] = [
             "crates/console",
             "crates/testkit",
             "bins/doorward",
+            "bins/mcp-fixture",
             "benches",
             "xtask",
         ],

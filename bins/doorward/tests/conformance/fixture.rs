@@ -8,8 +8,8 @@ use serde_json::Value;
 
 /// Where its binary is: beside the gateway's own.
 pub(crate) fn program() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_doorward")).with_file_name("doorward-mcp-fixture");
-    assert!(path.exists(), "{} is missing: cargo build -p doorward-mcp-fixture", path.display());
+    let path = Path::new(env!("CARGO_BIN_EXE_doorward")).with_file_name("mcp-fixture");
+    assert!(path.exists(), "{} is missing: cargo build -p mcp-fixture", path.display());
     path
 }
 

@@ -2,7 +2,7 @@
 //! and against that server alone, which proves the server; and the suite's client mode, which
 //! has a server for the gateway to reach.
 //!
-//! Needs what `scripts/test` installs, and the binary of `doorward-mcp-fixture`.
+//! Needs what `scripts/test` installs, and the binary of `mcp-fixture`.
 
 #![expect(
     clippy::unwrap_used,

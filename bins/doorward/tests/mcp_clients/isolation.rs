@@ -269,7 +269,7 @@ async fn fifty_at_once(url: &str, keys: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the binary of doorward-mcp-fixture"]
+#[ignore = "needs the binary of mcp-fixture"]
 async fn fifty_clients_of_the_fixture_alone_show_that_the_test_is_fair() {
     let fixture = Fixture::start("both");
     fifty_at_once(&fixture.url, &["none".to_owned()]).await;
@@ -284,25 +284,25 @@ async fn fifty_through_the_gateway(era: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the binary of doorward-mcp-fixture"]
+#[ignore = "needs the binary of mcp-fixture"]
 async fn fifty_clients_at_once_see_only_their_own() {
     fifty_through_the_gateway("both").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the binary of doorward-mcp-fixture"]
+#[ignore = "needs the binary of mcp-fixture"]
 async fn fifty_clients_at_once_see_only_their_own_over_a_legacy_server() {
     fifty_through_the_gateway("legacy").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the binary of doorward-mcp-fixture"]
+#[ignore = "needs the binary of mcp-fixture"]
 async fn fifty_clients_at_once_see_only_their_own_over_a_modern_server() {
     fifty_through_the_gateway("modern").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the binary of doorward-mcp-fixture"]
+#[ignore = "needs the binary of mcp-fixture"]
 async fn two_identities_never_share_a_servers_state() {
     let program = program();
     let section = format!(

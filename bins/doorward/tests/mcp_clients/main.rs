@@ -1,7 +1,7 @@
 //! MCP clients before the gateway: real ones of every SDK over real servers of both eras, fifty at
 //! once that must not see each other, and ten thousand sessions that come and go.
 //!
-//! Needs what `scripts/test` installs, and the binary of `doorward-mcp-fixture`.
+//! Needs what `scripts/test` installs, and the binary of `mcp-fixture`.
 
 #![expect(
     clippy::unwrap_used,

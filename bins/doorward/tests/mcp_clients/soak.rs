@@ -163,7 +163,7 @@ async fn run(gateway: &Gateway, url: &str, stdio: &Wire, key: &str, sessions: us
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the binary of doorward-mcp-fixture"]
+#[ignore = "needs the binary of mcp-fixture"]
 async fn ten_thousand_sessions_leave_nothing_behind() {
     let fixture = Fixture::start("both");
     let site = Site::new(&format!(
