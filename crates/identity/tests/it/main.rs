@@ -1,4 +1,6 @@
-//! Virtual keys, scopes and credentials through their public face.
+//! Virtual keys, scopes, credentials and the OAuth client through their public face.
 
 #[cfg(test)]
 mod access;
+#[cfg(all(test, feature = "oauth-client"))]
+mod oauth;
