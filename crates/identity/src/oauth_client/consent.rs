@@ -124,7 +124,7 @@ impl OAuthClient {
             pairs.push(("scope", &scope));
         }
         if asked.scopes.iter().any(|scope| scope == "offline_access") {
-            // OpenID Connect Core §11: it is ignored otherwise.
+            // OIDC Core §11: it is ignored otherwise.
             pairs.push(("prompt", "consent"));
         }
         let joint = if endpoint.uri().query().is_some() { '&' } else { '?' };

@@ -21,12 +21,15 @@ const MOST: usize = 1024;
 /// The most authorization servers of a resource that are looked at.
 const MOST_NAMED: usize = 16;
 
+/// Metadata by its issuer, and until when it is believed.
+type Known = HashMap<Arc<str>, (Arc<ServerMetadata>, Instant)>;
+
 /// Finds the authorization server of a resource.
 pub struct Discovery {
     http: Arc<dyn Http>,
     reach: Reach,
     clock: Arc<dyn Clock>,
-    known: Mutex<HashMap<Arc<str>, (Arc<ServerMetadata>, Instant)>>,
+    known: Mutex<Known>,
 }
 
 impl fmt::Debug for Discovery {
@@ -186,8 +189,8 @@ impl Discovery {
     }
 }
 
-/// Where an issuer's metadata may be: RFC 8414 and OpenID Connect with the well-known part before
-/// the path, then OpenID Connect with it after.
+/// Where an issuer's metadata may be: RFC 8414 and OIDC with the well-known part before
+/// the path, then OIDC with it after.
 fn places(issuer: &Endpoint) -> Vec<String> {
     let (origin, path) = (issuer.origin(), issuer.path());
     let mut places = vec![

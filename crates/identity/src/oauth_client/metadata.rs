@@ -1,5 +1,5 @@
 //! What protected resources and authorization servers say about themselves (RFC 9728 §2,
-//! RFC 8414 §2, OpenID Connect Discovery 1.0 §3).
+//! RFC 8414 §2, OIDC Discovery 1.0 §3).
 
 use serde::Deserialize;
 

@@ -102,7 +102,7 @@ impl Profile {
     }
 
     fn metadata(&self, method: &'static str, refresh: bool) -> ClientMetadata<'_> {
-        // OpenID Connect Registration §2: a web client's redirects are https and not to loopback.
+        // OIDC Registration §2: a web client's redirects are https and not to loopback.
         let native = self.redirect_uri.starts_with("http://");
         let mut grant_types = vec!["authorization_code"];
         if refresh {

@@ -9,7 +9,7 @@ use super::tokens::Held;
 /// The most scopes asked for, and the longest of them.
 const MOST: usize = 64;
 const LONGEST: usize = 256;
-/// The scope that refresh tokens need at OpenID providers.
+/// The scope that refresh tokens need at OIDC providers.
 const OFFLINE: &str = "offline_access";
 
 /// The challenge's scopes, else the configured ones, else all that the resource lists, else none;
@@ -60,17 +60,19 @@ mod tests {
     use super::super::metadata::ServerMetadata;
     use super::*;
 
-    fn list(scopes: &[&str]) -> Option<Vec<String>> {
-        Some(scopes.iter().map(|scope| (*scope).to_owned()).collect())
+    type List = Option<Vec<String>>;
+
+    fn texts(scopes: &[&str]) -> Vec<String> {
+        scopes.iter().map(|scope| (*scope).to_owned()).collect()
     }
 
-    fn found(resource: Option<Vec<String>>, server: Option<Vec<String>>) -> Found {
+    fn found(resource: List, server: List) -> Found {
         let metadata = ServerMetadata { scopes_supported: server, ..ServerMetadata::default() };
         let metadata = Arc::new(metadata);
         Found { resource: "r".into(), issuer: "i".into(), metadata, scopes: resource }
     }
 
-    fn challenge(scopes: Option<Vec<String>>) -> Challenge {
+    fn challenge(scopes: List) -> Challenge {
         Challenge { scopes, ..Challenge::default() }
     }
 
@@ -78,7 +80,7 @@ mod tests {
         Held {
             access: Secret::new("t"),
             refresh: None,
-            scopes: list(scopes).unwrap(),
+            scopes: texts(scopes),
             obtained: Timestamp::from_micros(0),
             expires: None,
             client_id: "c".into(),
@@ -90,8 +92,8 @@ mod tests {
     fn the_challenge_goes_before_what_the_resource_lists() {
         let plain = Protected::new("u");
         let own = Protected::new("u").with_scopes(["own"]);
-        let (listed, none) = (found(list(&["a", "b"]), None), found(None, None));
-        let named = challenge(list(&["c"]));
+        let (listed, none) = (found(Some(texts(&["a", "b"])), None), found(None, None));
+        let named = challenge(Some(texts(&["c"])));
         let silent = challenge(None);
         assert_eq!(wanted(&plain, &listed, &named, None, true), ["c"]);
         assert_eq!(wanted(&plain, &listed, &silent, None, true), ["a", "b"]);
@@ -104,7 +106,7 @@ mod tests {
     fn a_step_up_keeps_what_was_granted() {
         let (server, found) = (Protected::new("u"), found(None, None));
         let held = held(&["read", OFFLINE]);
-        let challenge = challenge(list(&["write", "read"]));
+        let challenge = challenge(Some(texts(&["write", "read"])));
         let asked = wanted(&server, &found, &challenge, Some(&held), true);
         assert_eq!(asked, ["read", "write"]);
         assert!(!satisfied(&held, &challenge));
@@ -114,13 +116,13 @@ mod tests {
     #[test]
     fn offline_access_is_asked_for_where_the_server_knows_it() {
         let server = Protected::new("u");
-        let knows = found(list(&["a"]), list(&["a", OFFLINE]));
-        let not = found(list(&["a", OFFLINE]), list(&["a"]));
+        let knows = found(Some(texts(&["a"])), Some(texts(&["a", OFFLINE])));
+        let not = found(Some(texts(&["a", OFFLINE])), Some(texts(&["a"])));
         let silent = challenge(None);
         assert_eq!(wanted(&server, &knows, &silent, None, true), ["a", OFFLINE]);
         assert_eq!(wanted(&server, &knows, &silent, None, false), ["a"]);
         assert_eq!(wanted(&server, &not, &silent, None, true), ["a"]);
-        let nothing = found(None, list(&[OFFLINE]));
+        let nothing = found(None, Some(texts(&[OFFLINE])));
         assert!(wanted(&server, &nothing, &silent, None, true).is_empty());
     }
 

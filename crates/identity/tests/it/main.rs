@@ -2,5 +2,6 @@
 
 #[cfg(test)]
 mod access;
-#[cfg(all(test, feature = "oauth-client"))]
+#[cfg(test)]
+#[cfg(feature = "oauth-client")]
 mod oauth;

@@ -124,8 +124,9 @@ fn write(ask: Ask) -> Result<Request<Full<Bytes>>, HttpError> {
 fn unreached(error: legacy::Error) -> HttpError {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<OutOfReach>()) {
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+            && inner.is::<OutOfReach>()
+        {
             return HttpError::OutOfReach;
         }
         cause = error.source();
