@@ -110,10 +110,7 @@ impl ServerHandler for Fixture {
             .enable_tasks()
             .build();
         ServerConfig::new(capabilities)
-            .with_server_info(Implementation::new(
-                "mcp-fixture",
-                env!("CARGO_PKG_VERSION"),
-            ))
+            .with_server_info(Implementation::new("mcp-fixture", env!("CARGO_PKG_VERSION")))
             .with_instructions("A server for tests. Nothing that it does matters.")
     }
 

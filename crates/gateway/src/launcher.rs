@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use doorward_core::BoxFuture;
 use doorward_mcp_broker::{Command, LaunchError, Launched, Launcher, Process};
+#[cfg(feature = "wasm")]
+use doorward_sandbox::Wasm;
 use doorward_sandbox::{
-    Child, Container, Direct, Egress, Gate, Layer, Missing, Native, Network, Pull, Runtime,
-    Sandbox, Spec,
+    Child, Container, Direct, Egress, Gate, Kubernetes, Layer, Missing, Native, Network, Pull,
+    Runtime, Sandbox, Spec, Volume,
 };
 
 use crate::assemble::Surroundings;
