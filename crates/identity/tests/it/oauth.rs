@@ -28,18 +28,25 @@ pub(crate) struct Bench {
     pub(crate) client: OAuthClient,
 }
 
+pub(crate) fn parts(
+    world: &Arc<World>,
+    store: &Arc<MemoryTokens>,
+    clock: &Arc<TestClock>,
+) -> Parts {
+    Parts {
+        http: world.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        entropy: Arc::new(TestEntropy::seeded(1)),
+    }
+}
+
 pub(crate) fn builder(
     world: &Arc<World>,
     store: &Arc<MemoryTokens>,
     clock: &Arc<TestClock>,
 ) -> Builder {
-    let parts = Parts {
-        http: world.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        entropy: Arc::new(TestEntropy::seeded(1)),
-    };
-    OAuthClient::builder(BASE, parts)
+    OAuthClient::builder(BASE, parts(world, store, clock))
 }
 
 impl Bench {
