@@ -15,7 +15,7 @@ use doorward_benches::{cx, prose};
 use doorward_core::{BoxFuture, Clock, Scope, SystemClock, ToolCall, ToolName, ToolReply, Tools};
 use doorward_mcp_broker::{
     Broker, Builder, Command, Disclosure, Front, FrontBody, LaunchError, Launched, Launcher,
-    Process, Serve, Server, ServerInfo, serve_stdio,
+    Process, Server, ServerInfo,
 };
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full};
@@ -46,11 +46,7 @@ fn runtime() -> Runtime {
 #[derive(Clone)]
 struct Echo(u64);
 
-impl Serve for Echo {
-    fn info(&self) -> ServerInfo {
-        ServerInfo::new("echo", "1.0")
-    }
-
+impl Echo {
     fn tools(&self) -> Vec<Box<RawValue>> {
         let tool = |name: String, number: u64| {
             let tool = json!({
@@ -66,14 +62,14 @@ impl Serve for Echo {
         numbered.chain([tool("links".into(), 0)]).collect()
     }
 
-    fn call<'a>(&'a self, name: &'a str, arguments: &'a RawValue) -> BoxFuture<'a, ToolReply> {
+    fn call(&self, name: &str, arguments: &RawValue) -> ToolReply {
         let link = |number| json!({"type": "resource_link", "name": "n", "uri": format!("file:///{number}")});
         let content = match name {
             "links" => json!((0..20).map(link).collect::<Vec<_>>()),
             _ => json!([{"type": "text", "text": arguments.get()}]),
         };
         let result = to_raw_value(&json!({ "content": content })).unwrap();
-        Box::pin(async { ToolReply::complete(result, false) })
+        ToolReply::complete(result, false)
     }
 }
 
@@ -94,8 +90,36 @@ impl Process for Task {
 fn started(tools: u64) -> (DuplexStream, DuplexStream) {
     let (stdin, server_in) = tokio::io::duplex(1 << 16);
     let (server_out, stdout) = tokio::io::duplex(1 << 16);
-    tokio::spawn(serve_stdio(Echo(tools), server_in, server_out));
+    tokio::spawn(serve(Echo(tools), server_in, server_out));
     (stdin, stdout)
+}
+
+/// A server with a handshake, whose lists may be kept.
+async fn serve(echo: Echo, stdin: DuplexStream, mut stdout: DuplexStream) {
+    let tools = echo.tools();
+    let tools: Vec<_> = tools.iter().map(|tool| tool.get()).collect();
+    let tools = format!(r#"{{"tools":[{}]}}"#, tools.join(","));
+    let mut lines = BufReader::new(stdin).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let message: Value = serde_json::from_str(&line).unwrap();
+        let result = match message["method"].as_str().unwrap_or_default() {
+            "initialize" => r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"echo","version":"1"}}"#.into(),
+            "tools/list" => tools.clone(),
+            "tools/call" => {
+                let name = message["params"]["name"].as_str().unwrap();
+                let arguments = to_raw_value(&message["params"]["arguments"]).unwrap();
+                echo.call(name, &arguments).result.get().to_owned()
+            }
+            _ if message["id"].is_null() => continue,
+            _ => {
+                let refusal = json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no"}});
+                stdout.write_all(format!("{refusal}\n").as_bytes()).await.unwrap();
+                continue;
+            }
+        };
+        let reply = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, message["id"]);
+        stdout.write_all((reply + "\n").as_bytes()).await.unwrap();
+    }
 }
 
 impl Launcher for InProcess {

@@ -227,14 +227,20 @@ pub(crate) struct ToolStock {
     by_own: HashMap<Arc<str>, usize>,
     /// By their own names: tools that are there and held back, and why.
     pub(crate) held: HashMap<Arc<str>, String>,
+    /// Of the list as it came and the pins that it was judged by.
+    pub(crate) fingerprint: [u8; 32],
 }
 
 impl ToolStock {
     /// Of these tools, put in order.
-    pub(crate) fn new(mut tools: Vec<Shelved>, held: HashMap<Arc<str>, String>) -> Self {
+    pub(crate) fn new(
+        mut tools: Vec<Shelved>,
+        held: HashMap<Arc<str>, String>,
+        fingerprint: [u8; 32],
+    ) -> Self {
         tools.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         let by_own = tools.iter().enumerate().map(|(at, tool)| (tool.own.clone(), at)).collect();
-        Self { tools, by_own, held }
+        Self { tools, by_own, held, fingerprint }
     }
 
     /// The tool of this own name.
@@ -331,10 +337,12 @@ impl Same for Hello {
 }
 
 impl Same for ToolStock {
+    /// What is vouched for counts too: it decides on shadows.
     fn same(&self, other: &Self) -> bool {
-        let pairs = || self.tools.iter().zip(&other.tools);
-        self.tools.len() == other.tools.len()
-            && pairs().all(|(a, b)| a.spec.definition.get() == b.spec.definition.get())
+        let same = |(a, b): (&Shelved, &Shelved)| {
+            a.spec.definition.get() == b.spec.definition.get() && a.vouched == b.vouched
+        };
+        self.tools.len() == other.tools.len() && self.tools.iter().zip(&other.tools).all(same)
     }
 }
 
@@ -346,20 +354,29 @@ impl Same for ItemStock {
     }
 }
 
+/// What putting something on a shelf came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Put {
+    /// It is not what was there.
+    pub(crate) differs: bool,
+    /// It is something else than what was there although nobody had said so.
+    pub(crate) untold: bool,
+}
+
 impl<T: Same> Shelf<T> {
-    /// Puts what was read on the shelf. Whether it differs from what was there although nobody
-    /// had said so.
-    pub(crate) fn put(&self, stock: Stock<T>, at: Instant, ttl: Duration, change: u64) -> bool {
+    /// Puts what was read on the shelf.
+    pub(crate) fn put(&self, stock: Stock<T>, at: Instant, ttl: Duration, change: u64) -> Put {
         self.with(|state| {
             state.reading = None;
-            let untold = state.listing.as_ref().is_some_and(|before| before.change == change);
-            let mut differs = false;
+            let silent = state.listing.as_ref().is_some_and(|before| before.change == change);
+            let (mut differs, mut is_first) = (false, false);
             if let Ok(stock) = &stock {
                 let last = state.last.replace(stock.clone());
-                differs = last.is_some_and(|last| !last.same(stock));
+                is_first = last.is_none();
+                differs = last.is_none_or(|last| !Arc::ptr_eq(&last, stock) && !last.same(stock));
             }
             state.listing = Some(Listing { stock, at, ttl, change });
-            untold && differs
+            Put { differs, untold: silent && differs && !is_first }
         })
     }
 }

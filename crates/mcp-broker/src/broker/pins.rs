@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use doorward_core::{CallError, Code, Digest};
+use sha2::{Digest as _, Sha256};
 
 use super::{Broker, Inner, unknown};
 use crate::edit;
@@ -46,6 +47,27 @@ impl Inner {
             }
         }
         Err(CallError::new(Code::Overloaded, "too many write the pins of this server at once"))
+    }
+
+    /// Of a list as it came, and of the pins that it is judged by.
+    pub(super) async fn fingerprint(
+        &self,
+        member: &Member,
+        tools: &[Definition],
+    ) -> Result<[u8; 32], CallError> {
+        let mut hash = Sha256::new();
+        for tool in tools {
+            hash.update(tool.json.get());
+            hash.update([0]);
+        }
+        let mut pins = self.pins.pins(&member.name).await.map_err(broken)?;
+        pins.sort_unstable_by(|a, b| a.tool.cmp(&b.tool));
+        for pin in &pins {
+            hash.update(pin.tool.as_bytes());
+            hash.update([0]);
+            hash.update(pin.revision.to_be_bytes());
+        }
+        Ok(hash.finalize().into())
     }
 
     /// `None` where somebody else wrote a pin meanwhile.

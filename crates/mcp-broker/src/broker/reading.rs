@@ -13,7 +13,7 @@ use super::pins::Judged;
 use crate::edit;
 use crate::rewrite::Of;
 use crate::shelf::{
-    ItemStock, Member, Same, Shelf, Shelved, ShelvedItem, Shelves, Stock, ToolStock,
+    ItemStock, Member, Put, Same, Shelf, Shelved, ShelvedItem, Shelves, Stock, ToolStock,
 };
 #[cfg(feature = "http")]
 use crate::upstream::mirror::Mirror;
@@ -40,8 +40,16 @@ impl Inner {
             Box::pin(async move {
                 let catalogue = read_all(&owner, &whose, trace.as_ref(), Kind::Tools).await?;
                 let (ttl, public) = (catalogue.ttl, catalogue.public);
+                let last = owner.shelves(whose.credential.as_ref()).tools.last();
+                let fingerprint = inner.fingerprint(&owner, &catalogue.entries).await?;
+                // The same list by the same pins: judged and named before.
+                if let Some(stock) = last.filter(|stock| stock.fingerprint == fingerprint) {
+                    return Ok(Reading { stock, ttl, public });
+                }
                 let judged = inner.judge(&owner, &catalogue.entries).await?;
-                let stock = Arc::new(inner.shelve(&owner, catalogue, judged));
+                // Judging may have written pins.
+                let fingerprint = inner.fingerprint(&owner, &catalogue.entries).await?;
+                let stock = Arc::new(inner.shelve(&owner, catalogue, judged, fingerprint));
                 Ok(Reading { stock, ttl, public })
             })
         };
@@ -132,11 +140,11 @@ impl Inner {
             if public {
                 pick(&owner.public).put(stock.clone(), at, ttl, change);
             }
-            let found = place.put(stock.clone(), at, ttl, change);
-            if kind == Kind::Tools {
+            let Put { differs, untold } = place.put(stock.clone(), at, ttl, change);
+            if differs && kind == Kind::Tools {
                 inner.unlooked.store(true, Ordering::Release);
             }
-            if let (true, Some(&server)) = (found, inner.by_name.get(&owner.name)) {
+            if let (true, Some(&server)) = (untold, inner.by_name.get(&owner.name)) {
                 // The server said nothing of it; whoever listens is told all the same.
                 inner.news.send((server, kind)).ok();
             }
@@ -150,7 +158,13 @@ impl Inner {
     }
 
     /// Names a server's tools and writes their definitions under those names.
-    fn shelve(&self, member: &Member, catalogue: Catalogue, judged: Judged) -> ToolStock {
+    fn shelve(
+        &self,
+        member: &Member,
+        catalogue: Catalogue,
+        judged: Judged,
+        fingerprint: [u8; 32],
+    ) -> ToolStock {
         let Judged { held, vouched, .. } = judged;
         let entries = catalogue.entries;
         let names = self.names_of(member, Kind::Tools, &entries);
@@ -183,7 +197,7 @@ impl Inner {
             };
             Some(shelved)
         });
-        ToolStock::new(tools.collect(), held)
+        ToolStock::new(tools.collect(), held, fingerprint)
     }
 
     fn shelve_items(&self, member: &Member, catalogue: Catalogue, kind: ItemKind) -> ItemStock {
