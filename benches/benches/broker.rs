@@ -62,7 +62,7 @@ impl Echo {
         numbered.chain([tool("links".into(), 0)]).collect()
     }
 
-    fn call(&self, name: &str, arguments: &RawValue) -> ToolReply {
+    fn call(name: &str, arguments: &RawValue) -> ToolReply {
         let link = |number| json!({"type": "resource_link", "name": "n", "uri": format!("file:///{number}")});
         let content = match name {
             "links" => json!((0..20).map(link).collect::<Vec<_>>()),
@@ -108,7 +108,7 @@ async fn serve(echo: Echo, stdin: DuplexStream, mut stdout: DuplexStream) {
             "tools/call" => {
                 let name = message["params"]["name"].as_str().unwrap();
                 let arguments = to_raw_value(&message["params"]["arguments"]).unwrap();
-                echo.call(name, &arguments).result.get().to_owned()
+                Echo::call(name, &arguments).result.get().to_owned()
             }
             _ if message["id"].is_null() => continue,
             _ => {
@@ -136,7 +136,7 @@ impl Launcher for InProcess {
 }
 
 fn many() -> Broker {
-    let builder = Broker::builder().launcher(InProcess(TOOLS));
+    let builder = Broker::builder().launcher(InProcess(TOOLS)).list_wait(Duration::from_mins(2));
     let servers = (0..SERVERS).map(|number| Server::stdio(format!("server{number}"), ["x"]));
     servers.fold(builder, Builder::server).build().unwrap()
 }
