@@ -37,6 +37,13 @@ pub trait Client: Send + Sync {
     /// The client's own refusal, or that it cannot be asked.
     fn ask(&self, question: Question) -> BoxFuture<'_, Result<Box<RawValue>, RpcFault>>;
 
+    /// It was not asked because it lacks a capability; the server was refused. `needed` is what
+    /// it would have had to declare: a `ClientCapabilities` object. Should the request fail, this
+    /// may be why.
+    fn lacks(&self, needed: &'static str) {
+        let _ = needed;
+    }
+
     /// Tells it something that belongs to this request. Never waits: a client too slow to take
     /// it goes without.
     fn tell(&self, remark: Remark);

@@ -117,6 +117,10 @@ impl Client for Overheard {
         })
     }
 
+    fn lacks(&self, needed: &'static str) {
+        self.client.lacks(needed);
+    }
+
     fn tell(&self, remark: Remark) {
         if let Remark::Progress(_) = remark {
             self.patience.with(|silence| silence.since = Instant::now());

@@ -1,7 +1,7 @@
 //! The client behind a request: what a server may ask it and tell it while the request runs.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -31,6 +31,8 @@ pub(super) struct Caller {
     /// Where its replies come in; without, it cannot be asked while a call runs.
     pub(super) session: Option<Arc<Session>>,
     entropy: Arc<dyn Entropy>,
+    /// A capability that a server asked for in vain, the first.
+    lacked: OnceLock<&'static str>,
     desk: Mutex<Desk>,
     /// Something was told or asked.
     pub(super) signal: Notify,
@@ -81,7 +83,13 @@ impl Caller {
             count: 0,
         };
         let (desk, signal) = (Mutex::new(desk), Notify::new());
-        Self { id, capabilities, revision, session, entropy, desk, signal }
+        let lacked = OnceLock::new();
+        Self { id, capabilities, revision, session, entropy, lacked, desk, signal }
+    }
+
+    /// What the client would have had to declare for a server's question.
+    pub(super) fn lacked(&self) -> Option<&'static str> {
+        self.lacked.get().copied()
     }
 
     /// What was told since the last time, each message on one line.
@@ -280,6 +288,7 @@ impl Client for Caller {
                 return Err(RpcFault::new(code::METHOD_NOT_FOUND, "method not found"));
             }
             if let Some(missing) = missing(&self.capabilities, &question) {
+                self.lacks(missing);
                 let data = format!(r#"{{"requiredCapabilities":{missing}}}"#);
                 return Err(RpcFault {
                     data: RawValue::from_string(data).ok(),
@@ -292,6 +301,11 @@ impl Client for Caller {
                 self.ask_live(question).await
             }
         })
+    }
+
+    fn lacks(&self, needed: &'static str) {
+        // One is enough to say why.
+        let _later = self.lacked.set(needed);
     }
 
     fn tell(&self, remark: Remark) {

@@ -2,6 +2,7 @@
 //! and "Streamable HTTP").
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -199,24 +200,91 @@ pub(super) fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, Re
 pub(super) struct Accept {
     pub(super) json: bool,
     pub(super) stream: bool,
+    /// It takes both, and likes streams better.
+    pub(super) rather_stream: bool,
 }
 
 impl Accept {
     /// Clients have to name both kinds. One that names none takes JSON, one that names one of
-    /// them gets that; `None`: it takes neither.
+    /// them gets that; `None`: it takes neither. Of both it likes better what has the greater
+    /// weight, else what it names first.
     pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
         if !headers.contains_key(ACCEPT) {
-            return Some(Self { json: true, stream: false });
+            return Some(Self { json: true, stream: false, rather_stream: false });
         }
         let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let (mut json, mut stream) = (false, false);
-        for kind in values.flat_map(|value| value.split(',')) {
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            json |= ["application/json", "application/*", "*/*"]
+        // Each with its weight, and how early it is named.
+        let (mut json, mut stream) = (None, None);
+        for (at, kind) in values.flat_map(|value| value.split(',')).enumerate() {
+            let mut parts = kind.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            let rank = (weight(parts), Reverse(at));
+            if rank.0 == 0 {
+                continue;
+            }
+            if ["application/json", "application/*", "*/*"]
                 .iter()
-                .any(|known| kind.eq_ignore_ascii_case(known));
-            stream |= kind.eq_ignore_ascii_case("text/event-stream");
+                .any(|known| kind.eq_ignore_ascii_case(known))
+            {
+                json = json.max(Some(rank));
+            } else if kind.eq_ignore_ascii_case("text/event-stream") {
+                stream = stream.max(Some(rank));
+            }
         }
-        (json || stream).then_some(Self { json, stream })
+        let (takes_json, takes_stream) = (json.is_some(), stream.is_some());
+        let rather_stream = takes_json && stream > json;
+        (takes_json || takes_stream).then_some(Self {
+            json: takes_json,
+            stream: takes_stream,
+            rather_stream,
+        })
+    }
+
+    /// Whether an answer that is there at once comes as a stream. An HTTP error never does where
+    /// the client takes JSON.
+    pub(super) fn streams(self, status: StatusCode) -> bool {
+        !self.json || (self.rather_stream && status == StatusCode::OK)
+    }
+}
+
+/// The weight among a kind's parameters, in thousandths (RFC 9110 §12.4.2); 1 where it has none.
+fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
+    let weight = parameters.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='));
+    let Some(weight) = weight else { return 1000 };
+    match weight.split_once('.').unwrap_or((weight, "")) {
+        ("1", _) => 1000,
+        ("0", digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.bytes().chain([b'0'; 3]).take(3).fold(0, |sum, d| sum * 10 + u16::from(d - b'0'))
+        }
+        _ => 1000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_kind_that_a_client_likes_better_has_the_greater_weight_or_is_named_first() {
+        for (accept, takes) in [
+            ("application/json, text/event-stream", Some((true, true, false))),
+            ("text/event-stream, application/json", Some((true, true, true))),
+            ("text/event-stream;q=0.5, application/json", Some((true, true, false))),
+            ("application/json;q=0.9, Text/Event-Stream; q=0.95", Some((true, true, true))),
+            ("*/*, text/event-stream", Some((true, true, false))),
+            ("text/event-stream", Some((false, true, false))),
+            ("text/event-stream;q=0, */*", Some((true, false, false))),
+            ("application/json;charset=utf-8;q=1.000", Some((true, false, false))),
+            ("application/json;q=0.000, text/event-stream", Some((false, true, false))),
+            ("application/json;q=x", Some((true, false, false))),
+            ("text/html", None),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            let read = Accept::read(&headers);
+            let read = read.map(|read| (read.json, read.stream, read.rather_stream));
+            assert_eq!(read, takes, "{accept}");
+        }
     }
 }

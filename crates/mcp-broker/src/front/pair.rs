@@ -162,7 +162,7 @@ impl Front {
             send(out, asked, job);
             return Ok(());
         }
-        let accept = Accept { json: true, stream: true };
+        let accept = Accept { json: true, stream: true, rather_stream: false };
         match self.legacy_run(place, asked, legacy, accept).await {
             Ok(run) => {
                 tokio::spawn(run.pipe(out));

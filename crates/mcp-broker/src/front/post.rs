@@ -428,7 +428,7 @@ fn wants(params: &Params<'_>, stream: bool, level: Option<LogLevel>) -> Wants {
 /// An answer that comes by itself.
 fn told(outcome: &Outcome, id: &RawValue, accept: Accept) -> Response<FrontBody> {
     let (status, message) = message(outcome, id);
-    if accept.json {
+    if !accept.streams(status) {
         return whole(status, message);
     }
     let event = event(&message);

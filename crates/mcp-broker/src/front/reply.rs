@@ -42,6 +42,10 @@ impl Origin {
     pub(super) fn told(&self, reply: &ToolReply, shape: Shape) -> Outcome {
         let info = &self.place.front.settings.info;
         let (revision, result) = (self.revision(), reply.result.get());
+        let failed = reply.is_error || reply.stage == Stage::Fault;
+        if let Some(needed) = self.lacked().filter(|_| failed) {
+            return Err(Refusal::capability(needed));
+        }
         match reply.stage {
             Stage::Complete => Ok(write::whole(info, revision, shape, result)),
             Stage::Fault => self.fault(result, shape),
@@ -59,6 +63,13 @@ impl Origin {
                 "the server wants to go on in a way that this client's protocol version lacks",
             ),
         }
+    }
+
+    /// What a server needed of a client of 2026-07-28 that has not declared it: where the request
+    /// failed then, that is the answer (MCP 2026-07-28, "Missing Required Client Capability").
+    fn lacked(&self) -> Option<&'static str> {
+        let caller = self.caller.as_ref().filter(|_| self.revision().is_modern())?;
+        caller.lacked()
     }
 
     /// A failure in our words: a tool's result, so that the model's turn goes on; an error for

@@ -148,14 +148,14 @@ impl Run {
             return Err(Pending::default());
         }
         match self.step(self.front.settings.stream_after).await {
-            Step::Done(outcome) if self.caller.has_told() => {
+            Step::Done(outcome) => {
+                let (status, message) = message(&outcome, &self.id);
+                if !self.caller.has_told() && !accept.streams(status) {
+                    return Ok(whole(status, message));
+                }
                 let mut pending = Pending::default();
                 pending.finish(self, &outcome);
                 Err(pending)
-            }
-            Step::Done(outcome) => {
-                let (status, message) = message(&outcome, &self.id);
-                Ok(whole(status, message))
             }
             Step::Said => Err(Pending { told: self.caller.told(), ..Pending::default() }),
             Step::Quiet => Err(Pending { quiet: true, ..Pending::default() }),

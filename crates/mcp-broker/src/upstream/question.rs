@@ -67,35 +67,43 @@ pub(crate) fn is_question(method: &str) -> bool {
     matches!(method, "sampling/createMessage" | "elicitation/create" | "roots/list")
 }
 
-/// Whether the client declared what this question needs. The refusals are those of MCP
-/// 2025-11-25, "Elicitation" and "Sampling".
-fn fits(client: &dyn Client, method: &str, params: &Params<'_>) -> Result<(), RpcFault> {
+/// What the client has not declared and this question needs, and how the server is refused for
+/// it: MCP 2025-11-25, "Elicitation" and "Sampling".
+fn lacking(
+    client: &dyn Client,
+    method: &str,
+    params: &Params<'_>,
+) -> Option<(&'static str, RpcFault)> {
     let can = read(client.capabilities());
-    let wrong = |text: &str| Err(RpcFault::new(code::INVALID_PARAMS, text));
-    let known = match (method, &can) {
-        ("sampling/createMessage", Capabilities { sampling: Some(sampling), .. }) => {
-            if params.tools.is_some() && sampling.tools.is_none() {
-                return wrong("the client does not sample with tools");
-            }
-            true
-        }
-        ("elicitation/create", Capabilities { elicitation: Some(elicitation), .. }) => {
-            let takes = match params.mode.as_deref() {
-                // An empty capability means forms, which were all there was once.
-                None | Some("form") => elicitation.form.is_some() || elicitation.url.is_none(),
-                Some("url") => elicitation.url.is_some(),
-                Some(_) => false,
-            };
-            if !takes {
-                return wrong("the client does not take elicitation of this mode");
-            }
-            true
-        }
-        ("roots/list", Capabilities { roots: Some(_), .. }) => true,
-        _ => false,
-    };
     let unknown = || RpcFault::new(code::METHOD_NOT_FOUND, "the client does not offer this");
-    known.then_some(()).ok_or_else(unknown)
+    let wrong = |text: &str| RpcFault::new(code::INVALID_PARAMS, text);
+    match (method, can.sampling, can.elicitation) {
+        ("sampling/createMessage", None, _) => Some((r#"{"sampling":{}}"#, unknown())),
+        ("sampling/createMessage", Some(sampling), _) => {
+            let less = params.tools.is_some() && sampling.tools.is_none();
+            let refusal = || wrong("the client does not sample with tools");
+            less.then(|| (r#"{"sampling":{"tools":{}}}"#, refusal()))
+        }
+        ("elicitation/create", _, elicitation) => {
+            let (needed, takes) = match (params.mode.as_deref(), &elicitation) {
+                (Some("url"), has) => {
+                    let has = has.as_ref().is_some_and(|has| has.url.is_some());
+                    (r#"{"elicitation":{"url":{}}}"#, has)
+                }
+                // An empty capability means forms, which were all there was once.
+                (None | Some("form"), Some(has)) => {
+                    (r#"{"elicitation":{"form":{}}}"#, has.form.is_some() || has.url.is_none())
+                }
+                _ => (r#"{"elicitation":{}}"#, false),
+            };
+            let refusal = || match elicitation {
+                Some(_) => wrong("the client does not take elicitation of this mode"),
+                None => unknown(),
+            };
+            (!takes).then(|| (needed, refusal()))
+        }
+        _ => can.roots.is_none().then(|| (r#"{"roots":{}}"#, unknown())),
+    }
 }
 
 /// Asks the client, in the words of its own era.
@@ -107,7 +115,10 @@ pub(crate) async fn put(
     let text = params.map_or("{}", RawValue::get);
     let wrong = |_| RpcFault::new(code::INVALID_PARAMS, "the parameters are no object");
     let known: Params<'_> = edit::read(text.as_bytes()).map_err(wrong)?;
-    fits(&**client, method, &known)?;
+    if let Some((needed, refusal)) = lacking(&**client, method, &known) {
+        client.lacks(needed);
+        return Err(refusal);
+    }
     let is_url = method == "elicitation/create" && known.mode.as_deref() == Some("url");
     let told = match client.manner() {
         Manner::Rounds if is_url && known.elicitation_id.is_some() => {

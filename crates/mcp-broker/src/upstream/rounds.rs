@@ -50,7 +50,8 @@ pub(super) fn capabilities(client: Option<&dyn Client>, polled: bool) -> String 
         let less = extensions.as_deref().and_then(|text| edit::without(text, &[tasks::EXTENSION]));
         extensions = less.map(|less| Cow::Owned(less.into_owned()));
     }
-    if polled && !client.is_some_and(tasks::takes) {
+    // A client of this era says itself whether it takes tasks.
+    if polled && !client.is_some_and(|client| client.manner() == Manner::Rounds) {
         let own = format!(r#""{}":{{}}"#, tasks::EXTENSION);
         extensions = edit::with(extensions.as_deref().unwrap_or("{}"), &own).map(Cow::Owned);
     }
@@ -145,10 +146,12 @@ async fn refused(pool: &Pool, ask: &Ask<'_>, error: RpcError) -> Result<Next, Fa
         code::METHOD_NOT_FOUND if is_call && !has_task && pool.offers_tasks(ask.whose) => {
             Ok(Next::AsTask)
         }
-        code::MISSING_CAPABILITY if is_call && !has_task && wants_tasks(&error) => Ok(Next::AsTask),
         code::MISSING_CAPABILITY => {
             // A client of another era must not see this code.
             let live = ask.client().is_none_or(|client| client.manner() == Manner::Live);
+            if live && is_call && !has_task && wants_tasks(&error) {
+                return Ok(Next::AsTask);
+            }
             if live { give_up(ask, NOBODY).map(Next::Done) } else { Err(Failure::Rpc(error)) }
         }
         code::URL_ELICITATION => visit(ask, error).await,

@@ -1,5 +1,6 @@
 //! The front: both eras on one URL, each by its own rules.
 
+mod across;
 mod desk;
 mod live;
 mod news;

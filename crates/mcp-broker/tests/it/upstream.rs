@@ -17,7 +17,7 @@ use crate::peers::{
 const T: &str = r#"[{"name":"t"},{"name":"u"}]"#;
 
 /// A legacy server whose tool asks; what the client said becomes the result.
-fn elicits(method: &'static str) -> Script {
+pub(crate) fn elicits(method: &'static str) -> Script {
     let calls: Arc<Mutex<HashMap<u64, Value>>> = Arc::default();
     let next = AtomicUsize::new(900);
     Arc::new(move |message| {
@@ -33,7 +33,8 @@ fn elicits(method: &'static str) -> Script {
         }
         let id = message["id"].as_u64().unwrap();
         let Some(called) = calls.lock().unwrap().remove(&id) else { return vec![] };
-        let told = json!({"content": [], "said": message["result"], "error": message["error"]});
+        let told = json!({"content": [], "said": message["result"], "error": message["error"],
+            "isError": message["error"].is_object()});
         vec![Act::Say(reply(&called, &told.to_string()))]
     })
 }
@@ -461,4 +462,9 @@ async fn a_modern_task_is_polled_answered_and_taken_back() {
     let taker = Arc::new(Person::new("eve", taker).rounds());
     let got = broker.call(&cx(), call_of(&taker, "s__t", "{}")).await.unwrap();
     assert_eq!(got.stage, Stage::Task);
+    // One of the same era that takes none hears what it would have to declare.
+    let other = Arc::new(Person::new("eve", ALL).rounds());
+    let got = broker.call(&cx(), call_of(&other, "s__t", "{}")).await.unwrap();
+    assert_eq!((got.stage, &said(&got)["code"]), (Stage::Fault, &json!(-32021)));
+    assert!(said(&got)["data"]["requiredCapabilities"]["extensions"].is_object());
 }

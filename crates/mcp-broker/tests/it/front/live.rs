@@ -167,6 +167,18 @@ async fn a_client_that_loses_its_stream_comes_back_to_it() {
 }
 
 #[tokio::test]
+async fn who_likes_streams_better_can_come_back_to_a_quick_answer_too() {
+    let mut peer = peer("2025-11-25").await;
+    peer.accept = "text/event-stream, application/json";
+    let mut stream = events(peer.call(7, "plain").await);
+    let priming = stream.next().await.unwrap();
+    assert!(priming.data.is_empty() && priming.retry.is_some(), "{priming:?}");
+    drop(stream);
+    let again = peer.bare("GET", &[("last-event-id", &priming.id)]).await;
+    assert_eq!(events(again).message().await["id"], 7);
+}
+
+#[tokio::test]
 async fn an_answer_given_while_the_client_was_away_is_kept_for_it() {
     let peer = peer("2025-11-25").await;
     let mut stream = events(peer.call(3, "chat_slowly").await);

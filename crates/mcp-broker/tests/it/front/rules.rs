@@ -288,6 +288,18 @@ async fn an_answer_is_of_a_kind_that_the_client_takes() {
         peer.accept = accept;
         assert_eq!(peer.call(1, "plain").await.status().as_u16(), status, "{accept}");
     }
+    // Both are taken, and the first is liked better; errors of HTTP have no stream.
+    peer.accept = "text/event-stream, application/json";
+    for method in ["ping", "tools/list", "initialize"] {
+        let all = events(peer.ask(2, method, json!({})).await).rest().await;
+        assert_eq!((all.len(), &all[0].json()["id"]), (1, &2.into()), "{method}");
+    }
+    assert_eq!(events(peer.call(3, "plain").await).rest().await.len(), 1);
+    peer.version = MODERN;
+    assert_eq!(events(peer.call(3, "plain").await).rest().await.len(), 1);
+    assert_eq!(whole(peer.call(3, "fault-32021").await).0, 400);
+    assert_eq!(whole(peer.ask(3, "ping", json!({})).await).0, 404);
+    peer.version = "2025-11-25";
     peer.accept = "text/event-stream";
     for response in [peer.call(4, "plain").await, peer.ask(4, "ping", json!({})).await] {
         let all = events(response).rest().await;
