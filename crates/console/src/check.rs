@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use doorward_gateway::config::{Root, SandboxMode};
+use doorward_gateway::config::{NetworkAccess, Root, SandboxMode, ServerConfig};
 use doorward_gateway::{Surroundings, sandbox_layers, server_layers, upstreams};
 
 use crate::Failure;
@@ -36,31 +36,63 @@ pub fn check(
     } else {
         line(true, format!("model upstreams: {}", names.join(", ")))?;
     }
-    for (what, missing) in doorward_gateway::missing_secrets(root, &around.environment) {
+    let missing = doorward_gateway::missing_secrets(root, &around.environment);
+    for (what, missing) in &missing {
         line(false, format!("{what}: {missing}"))?;
+    }
+    if missing.is_empty()
+        && let Err(error) = doorward_gateway::check_servers(root, around)
+    {
+        line(false, Failure::from(error).to_string())?;
     }
     let contracts = root.contract.len();
     line(true, format!("{} MCP servers, {contracts} tool contracts", root.server.len()))?;
     for server in root.server.iter().filter(|server| server.sandbox == SandboxMode::None) {
         line(true, format!("server `{}` runs without a sandbox, as configured", server.name))?;
     }
-    let strict = |mode| mode == SandboxMode::Native;
-    let needed = root.server.iter().any(|s| s.command.is_some() && strict(s.sandbox));
-    for layer in sandbox_layers(around) {
-        let text = format!("sandbox {}: {}", layer.name, layer.detail);
-        line(layer.holds || !needed, text)?;
-    }
-    let elsewhere =
-        |mode| matches!(mode, SandboxMode::Container | SandboxMode::Kubernetes | SandboxMode::Wasm);
-    for server in root.server.iter().filter(|server| elsewhere(server.sandbox)) {
-        for layer in server_layers(server, around) {
-            let text = format!("server `{}` {}: {}", server.name, layer.name, layer.detail);
-            line(true, format!("{}{text}", if layer.holds { "" } else { "without " }))?;
-        }
+    for (good, text) in confinement(root, around) {
+        line(good, text)?;
     }
     match faults {
         0 => Ok(()),
         1 => Err(Failure::new("1 fault")),
         n => Err(Failure::new(format!("{n} faults"))),
     }
+}
+
+/// What holds of the sandboxes here: whether that is good, in words.
+fn confinement(root: &Root, around: &Surroundings) -> Vec<(bool, String)> {
+    let mut lines = Vec::new();
+    let native = |server: &&ServerConfig| {
+        server.command.is_some() && server.sandbox == SandboxMode::Native
+    };
+    let strict: Vec<_> = root.server.iter().filter(native).collect();
+    let proxied = strict.iter().any(|server| server.network() == NetworkAccess::Proxy);
+    for layer in sandbox_layers(around) {
+        let needed = match layer.name {
+            "egress" => proxied,
+            _ => !strict.is_empty() && layer.is_required(),
+        };
+        let without = if layer.holds || needed { "" } else { "without " };
+        lines.push((
+            layer.holds || !needed,
+            format!("sandbox {without}{}: {}", layer.name, layer.detail),
+        ));
+    }
+    let elsewhere =
+        |mode| matches!(mode, SandboxMode::Container | SandboxMode::Kubernetes | SandboxMode::Wasm);
+    for server in root.server.iter().filter(|server| elsewhere(server.sandbox)) {
+        let (layers, name) = (server_layers(server, around), &server.name);
+        // Where nothing holds there is nothing to run it: one reason says it all.
+        if let Some(layer) = layers.first().filter(|_| layers.iter().all(|layer| !layer.holds)) {
+            lines.push((false, format!("server `{name}` cannot be run: {}", layer.detail)));
+            continue;
+        }
+        for layer in layers {
+            let without = if layer.holds { "" } else { "without " };
+            let text = format!("server `{name}` {without}{}: {}", layer.name, layer.detail);
+            lines.push((true, text));
+        }
+    }
+    lines
 }

@@ -4,7 +4,6 @@
 //! every list until somebody has read the difference and approved it.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use doorward_core::Digest;
 use doorward_gateway::config::Root;
@@ -124,10 +123,19 @@ pub fn approve(
     let pins = pins(root)?;
     let mut count = 0;
     for pin in found(&pins, which)? {
-        let Some(pending) = &pin.pending else { continue };
-        let read = digest.unwrap_or_else(|| pending.definition.fingerprint());
+        let now = around.clock.now();
         let refused = |error| Failure::of(format!("`{}` was not approved", name(&pin)), error);
-        let approved = pin.approve(&read, Arc::from(by), around.clock.now()).map_err(refused)?;
+        let approved = match &pin.pending {
+            Some(pending) => {
+                let read = digest.unwrap_or_else(|| pending.definition.fingerprint());
+                pin.approve(&read, by, now).map_err(refused)?
+            }
+            // First use approved it; it may be held back for what it does to other tools.
+            None => match pin.vouch(by, now) {
+                Ok(vouched) => vouched,
+                Err(_) => continue,
+            },
+        };
         show(&pin, paint, out)?;
         let kept = wait(pins.put(approved))
             .map_err(|error| Failure::of("the approval was not stored", error))?;

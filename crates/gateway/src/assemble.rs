@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::own::OwnTools;
 
 pub use routes::upstreams;
+pub use servers::check_servers;
 
 /// Keys are believed for so long while their storage cannot be asked.
 const KEYS_STALE: Duration = Duration::from_secs(30);
@@ -294,8 +295,11 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
         let reference = oauth.client_secret.as_ref().or(oauth.private_key.as_ref())?;
         Some((format!("the OAuth client of server `{}`", server.name), reference))
     });
+    let sessions = root.mcp.session_keys.iter();
+    let sessions = sessions.map(|reference| ("a key of `mcp.session_keys`".to_owned(), reference));
     keys.chain(headers)
         .chain(clients)
+        .chain(sessions)
         .chain(variables)
         .filter_map(|(what, reference)| Some((what, reference.resolve(environment).err()?)))
         .collect()

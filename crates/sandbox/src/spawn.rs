@@ -43,6 +43,14 @@ pub struct Layer {
     pub detail: String,
 }
 
+impl Layer {
+    /// Whether the native sandbox refuses to start a program where this is missing, unless told
+    /// to go on. The proxy for [`Spec::egress`] is missed only by a program that has such rules.
+    pub fn is_required(&self) -> bool {
+        !crate::launch::SPARE.contains(&self.name)
+    }
+}
+
 /// Why a program was not started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

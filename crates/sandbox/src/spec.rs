@@ -113,6 +113,17 @@ pub struct Egress {
     pub private: Vec<String>,
 }
 
+impl Egress {
+    /// Whether every entry can be used, without starting anything.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Egress`](crate::SpawnError::Egress) names the first that cannot.
+    pub fn check(&self) -> Result<(), crate::SpawnError> {
+        crate::egress::Policy::read(self).map(drop)
+    }
+}
+
 /// How much a program may use.
 ///
 /// Memory, open files, file size and processor seconds count per process; processes are counted

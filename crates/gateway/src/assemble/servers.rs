@@ -1,18 +1,18 @@
 //! The MCP servers and the side towards MCP clients, as the configuration says.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use doorward_core::{Credentials, Digest, Scope, Secret};
 use doorward_mcp_broker::pin::{FirstUse, OnChange, PinPolicy};
-use doorward_mcp_broker::{Broker, SealKey, SealKeys, Server, ServerKind, Strictness, Validation};
+use doorward_mcp_broker::{Broker, Builder, SealKey, SealKeys, Server, ServerKind, Strictness, Validation};
 use sha2::{Digest as _, Sha256};
 
 use super::{StartError, Storage, Surroundings};
 use crate::config::{
     self, CheckArguments, CheckResults, Disclosure, EnvValue, Environment, PinsConfig, Root,
-    SecretRefError, ServerConfig, Size, Span, ValidateConfig,
+    SecretRef, SecretRefError, ServerConfig, Size, Span, ValidateConfig,
 };
 use crate::edge::EdgeMcp;
 use crate::keep::Keep;
@@ -26,12 +26,21 @@ pub(super) fn broker(
 ) -> Result<Broker, StartError> {
     let mut hidden = vec![storage.keep.folder().to_owned(), storage.database.clone()];
     hidden.extend(around.config_file.clone());
-    let launcher = SandboxLauncher::new(root, around.launcher.as_ref(), &hidden);
-    let mut builder = Broker::builder()
-        .launcher(launcher)
+    let builder = Broker::builder()
         .credentials(credentials.clone())
         .pins(Arc::new(storage.pins.clone()))
         .clock(around.clock.clone());
+    build(builder, root, &hidden, around)
+}
+
+fn build(
+    builder: Builder,
+    root: &Root,
+    hidden: &[PathBuf],
+    around: &Surroundings,
+) -> Result<Broker, StartError> {
+    let launcher = SandboxLauncher::new(root, around.launcher.as_ref(), hidden);
+    let mut builder = builder.launcher(launcher);
     for server in &root.server {
         builder = builder.server(mcp_server(server, &around.environment)?);
     }
@@ -41,16 +50,32 @@ pub(super) fn broker(
     builder.build().map_err(|error| StartError::new("the MCP servers are wrong", error))
 }
 
+/// Whether the MCP servers and the side towards clients can be put together, without starting or
+/// opening anything: that documents can be read and keys are keys.
+///
+/// # Errors
+///
+/// The first thing that would keep a gateway from starting.
+pub fn check_servers(root: &Root, around: &Surroundings) -> Result<(), StartError> {
+    session_keys(root, &around.environment)?;
+    build(Broker::builder(), root, &[], around).map(drop)
+}
+
+/// The keys for sessions that are configured.
+fn session_keys(root: &Root, environment: &Environment) -> Result<Vec<SealKey>, StartError> {
+    let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
+        StartError::new("a key of `mcp.session_keys` cannot be used", error)
+    };
+    let key = |reference: &SecretRef| {
+        let text = reference.resolve(environment).map_err(|error| wrong(error.into()))?;
+        seal_key(&text).map_err(|error| wrong(error.into()))
+    };
+    root.mcp.session_keys.iter().map(key).collect()
+}
+
 /// What the side towards clients needs to know.
 pub(super) fn edge(root: &Root, keep: &Keep, around: &Surroundings) -> Result<EdgeMcp, StartError> {
-    let mut keys = Vec::with_capacity(root.mcp.session_keys.len());
-    for reference in &root.mcp.session_keys {
-        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
-            StartError::new("a key of `mcp.session_keys` cannot be used", error)
-        };
-        let text = reference.resolve(&around.environment).map_err(|error| wrong(error.into()))?;
-        keys.push(seal_key(&text).map_err(|error| wrong(error.into()))?);
-    }
+    let mut keys = session_keys(root, &around.environment)?;
     if keys.is_empty() {
         keys.push(numbered(keep.session_key(&*around.entropy)?));
     }

@@ -45,6 +45,7 @@ pub(super) fn check(root: &Root) -> Result<(), Fault> {
     teams(root)?;
     servers(root)?;
     profiles(root)?;
+    mcp(root)?;
     limits(root)?;
     contracts(root)
 }
@@ -200,6 +201,18 @@ fn profiles(root: &Root) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn mcp(root: &Root) -> Result<(), Fault> {
+    let zero = [("page", root.mcp.page == 0), ("session_ttl", root.mcp.session_ttl.0.is_zero())];
+    match zero.into_iter().find(|(_, zero)| *zero) {
+        None => Ok(()),
+        Some((key, _)) => Err(Fault {
+            trail: vec!["mcp".into(), key.into()],
+            message: "expected more than 0".to_owned(),
+            suggestion: None,
+        }),
+    }
 }
 
 fn limits(root: &Root) -> Result<(), Fault> {

@@ -48,6 +48,10 @@ pub(crate) const LAYERS: [&str; 15] = [
     name::CGROUP,
 ];
 
+/// The layers that a program is started without where they are missing.
+pub(crate) const SPARE: [&str; 4] =
+    [name::EGRESS, name::CGROUP_VIEW, name::PROCESS_LIMIT, name::CGROUP];
+
 /// The layer of the proxy, which the caller has a part in.
 pub(crate) const EGRESS: &str = name::EGRESS;
 

@@ -1,7 +1,9 @@
 //! Whether what is said of one MCP server fits together.
 
+use doorward_sandbox::{Egress, SpawnError};
+
 use super::{Fault, Step, fault};
-use crate::config::{NetworkAccess, SandboxMode, ServerConfig};
+use crate::config::{EgressConfig, NetworkAccess, SandboxMode, ServerConfig};
 
 /// How a server is reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,16 +25,55 @@ pub(super) fn check(index: usize, server: &ServerConfig) -> Result<(), Fault> {
     if let Some((key, message)) = confinement(server) {
         return Err(at(key, message));
     }
+    if let Some(key) = nothing(server) {
+        return Err(at(key, "expected more than 0"));
+    }
+    let within = |table: &str, key: &str, message| {
+        fault("server", index, [Step::from(table), Step::from(key)], message)
+    };
+    if let Some(header) = &server.header
+        && http::HeaderName::try_from(&header.name).is_err()
+    {
+        return Err(within("header", "name", "expected the name of a header".to_owned()));
+    }
+    if let Some((key, message)) = server.egress.as_ref().and_then(egress) {
+        return Err(within("egress", key, message));
+    }
+    oauth(server)
+        .map_or(Ok(()), |(key, message)| Err(within("oauth", key, message.to_owned())))
+}
+
+/// A limit of nothing.
+fn nothing(server: &ServerConfig) -> Option<&'static str> {
+    let number = |given: Option<u64>| given == Some(0);
+    let limits = &server.limits;
+    let within = number(limits.processes)
+        || number(limits.open_files)
+        || number(limits.cpu_seconds)
+        || limits.file_size.is_some_and(|size| size.0 == 0)
+        || limits.scratch.is_some_and(|size| size.0 == 0);
     let zero = [
+        ("timeout", server.timeout.0.is_zero()),
+        ("connect_timeout", server.connect_timeout.is_some_and(|span| span.0.is_zero())),
+        ("idle_after", server.idle_after.is_some_and(|span| span.0.is_zero())),
         ("concurrency", server.concurrency == Some(0)),
         ("max_connections", server.max_connections == Some(0)),
         ("max_result", server.max_result.is_some_and(|size| size.0 == 0)),
+        ("memory", server.memory.is_some_and(|size| size.0 == 0)),
+        ("limits", within),
     ];
-    match zero.into_iter().find(|(_, zero)| *zero) {
-        Some((key, _)) => Err(at(key, "expected more than 0")),
-        None => oauth(server).map_or(Ok(()), |(key, message)| {
-            Err(fault("server", index, [Step::from("oauth"), Step::from(key)], message))
-        }),
+    zero.into_iter().find(|(_, zero)| *zero).map(|(key, _)| key)
+}
+
+/// What of the hosts and networks cannot be used.
+fn egress(given: &EgressConfig) -> Option<(&'static str, String)> {
+    let EgressConfig { hosts, private } = given.clone();
+    match (Egress { hosts, private }).check() {
+        Err(SpawnError::Egress { rule, reason }) => {
+            let key = if given.private.contains(&rule) { "private" } else { "hosts" };
+            Some((key, format!("`{rule}` cannot be used: {reason}")))
+        }
+        _ => None,
     }
 }
 
@@ -143,6 +184,15 @@ fn confinement(server: &ServerConfig) -> Option<Wrong> {
         (_, Some(_)) if mode(SandboxMode::None) => {
             Some(("egress", "without a sandbox nothing keeps the command to it"))
         }
+        (_, Some(_)) if mode(SandboxMode::Wasm) => {
+            Some(("egress", "a component has no proxy: `network` is `none` or `host`"))
+        }
+        (_, Some(_)) if mode(SandboxMode::Kubernetes) => {
+            Some(("egress", "a pod has no proxy here: `network` is `none` or `host`"))
+        }
+        (_, Some(_)) if server.container.as_ref().is_some_and(|given| given.gate.is_none()) => {
+            Some(("egress", "a container needs `gate` for it: a network with only a proxy on it"))
+        }
         _ => None,
     }
 }
@@ -158,3 +208,6 @@ fn oauth(server: &ServerConfig) -> Option<Wrong> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
