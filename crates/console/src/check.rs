@@ -63,9 +63,8 @@ pub fn check(
 /// What holds of the sandboxes here: whether that is good, in words.
 fn confinement(root: &Root, around: &Surroundings) -> Vec<(bool, String)> {
     let mut lines = Vec::new();
-    let native = |server: &&ServerConfig| {
-        server.command.is_some() && server.sandbox == SandboxMode::Native
-    };
+    let native =
+        |server: &&ServerConfig| server.command.is_some() && server.sandbox == SandboxMode::Native;
     let strict: Vec<_> = root.server.iter().filter(native).collect();
     let proxied = strict.iter().any(|server| server.network() == NetworkAccess::Proxy);
     for layer in sandbox_layers(around) {

@@ -72,7 +72,8 @@ pub use reply::{
 pub use secret::Secret;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use tool::{
-    Digest, Gap, Names, Scope, Stage, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools,
+    CALL_TOOL, Digest, Gap, Names, SEARCH_TOOLS, Scope, Stage, ToolCall, ToolList, ToolName,
+    ToolReply, ToolSpec, Tools,
 };
 pub use usage::{Billed, Usage};
 

@@ -310,4 +310,16 @@ pub trait Names: Send + Sync {
     /// The federated name behind the one a client declared to the model, if the broker has it.
     /// Clients put their own prefix before it (`mcp__doorward__tracker__get_issue`).
     fn brokered(&self, declared: &str) -> Option<ToolName>;
+
+    /// The tool that a call is really of, and its arguments where they are not the call's own: a
+    /// call of [`CALL_TOOL`] is one of the tool that it names.
+    fn meant(&self, declared: &str, _arguments: &str) -> Option<(ToolName, Option<Box<RawValue>>)> {
+        self.brokered(declared).map(|name| (name, None))
+    }
 }
+
+/// The gateway's own tool that finds tools by words. What it tells are definitions of tools.
+pub const SEARCH_TOOLS: &str = "doorward__search_tools";
+
+/// The gateway's own tool that runs another by its name.
+pub const CALL_TOOL: &str = "doorward__call_tool";

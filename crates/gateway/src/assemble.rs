@@ -24,7 +24,7 @@ use crate::edge::{Edge, EdgeLimits, EdgeMcp, EdgeParts};
 use crate::enforced::Enforced;
 use crate::keep::{Keep, KeepError};
 use crate::metrics::Metrics;
-use crate::own::OwnTools;
+use crate::own::{OwnTools, SearchNames};
 
 pub use routes::upstreams;
 pub use servers::check_servers;
@@ -122,7 +122,10 @@ impl Gateway {
         let router = routes::router(root, &upstreams, &credentials, &limits, around)?;
         let router = Arc::new(router);
         let broker = Arc::new(servers::broker(root, &credentials, &storage, around)?);
-        let names: Arc<dyn Names> = broker.clone();
+        let names: Arc<dyn Names> = match servers::searched(root).as_slice() {
+            [] => broker.clone(),
+            _ => Arc::new(SearchNames::new(broker.clone())),
+        };
         let contracts = contracts(root)?;
         let guard_key = storage.keep.guard_key(&*around.entropy)?;
         let guard = guard(root, names, contracts.clone(), guard_key, around);

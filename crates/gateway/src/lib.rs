@@ -18,7 +18,8 @@ mod purse;
 
 pub use around::{Policy, RecordTools};
 pub use assemble::{
-    Gateway, Sight, StartError, Surroundings, check_servers, missing_secrets, open_storage, upstreams,
+    Gateway, Sight, StartError, Surroundings, check_servers, missing_secrets, open_storage,
+    upstreams,
 };
 pub use doorward_mcp_broker::ServerStatus;
 pub use doorward_sandbox::Layer;

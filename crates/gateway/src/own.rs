@@ -3,11 +3,12 @@
 //! The guard replaces a refused call of a client's own tool by a call of this one, so that the
 //! turn goes on with the reason as a tool result. It is not listed: no model should call it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use doorward_core::{
-    BoxFuture, BoxStream, CallError, Cx, Fetch, FetchCall, Interest, ItemKind, ItemList, News,
-    Offers, Scope, ToolCall, ToolList, ToolName, ToolReply, Tools,
+    BoxFuture, BoxStream, CALL_TOOL, CallError, Cx, Fetch, FetchCall, Interest, ItemKind, ItemList,
+    Names, News, Offers, SEARCH_TOOLS, Scope, ToolCall, ToolList, ToolName, ToolReply, Tools,
 };
 use doorward_mcp_broker::Broker;
 use serde::Deserialize;
@@ -115,5 +116,77 @@ impl Tools for OwnTools {
         interest: Interest,
     ) -> BoxFuture<'a, Result<(Interest, BoxStream<'static, News>), CallError>> {
         self.broker.listen(cx, scope, interest)
+    }
+}
+
+/// The broker's names, and those of the two tools that stand for all where tools are searched for.
+pub(crate) struct SearchNames {
+    broker: Arc<Broker>,
+}
+
+impl SearchNames {
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
+    }
+}
+
+/// The arguments of [`CALL_TOOL`].
+#[derive(Deserialize)]
+struct Called<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(default)]
+    arguments: Option<Box<RawValue>>,
+}
+
+impl Names for SearchNames {
+    fn brokered(&self, declared: &str) -> Option<ToolName> {
+        let own = |full: &'static str| {
+            let short = full.rsplit_once("__").map_or(full, |(_, short)| short);
+            // Clients put their own prefix before it.
+            let before = declared.strip_suffix(short)?;
+            (before.is_empty() || before.ends_with(['_', '-', '.', '/', ':']))
+                .then(|| ToolName::new(full))
+        };
+        self.broker.brokered(declared).or_else(|| own(SEARCH_TOOLS)).or_else(|| own(CALL_TOOL))
+    }
+
+    fn meant(&self, declared: &str, arguments: &str) -> Option<(ToolName, Option<Box<RawValue>>)> {
+        let tool = self.brokered(declared)?;
+        if tool.as_str() != CALL_TOOL {
+            return Some((tool, None));
+        }
+        let called: Called<'_> = serde_json::from_str(arguments).ok()?;
+        let target = self.broker.brokered(&called.name)?;
+        // Without any, the tool is called with none.
+        let arguments = match called.arguments {
+            None => RawValue::from_string("{}".into()).ok()?,
+            Some(arguments) => Some(arguments).filter(|given| given.get().starts_with('{'))?,
+        };
+        Some((target, Some(arguments)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_of_the_two_tools_is_seen_through() {
+        let names = SearchNames::new(Arc::new(Broker::builder().build().unwrap()));
+        for (declared, known) in [
+            ("search_tools", Some(SEARCH_TOOLS)),
+            ("mcp__doorward__search_tools", Some(SEARCH_TOOLS)),
+            ("mcp__doorward__call_tool", Some(CALL_TOOL)),
+            ("recall_tool", None),
+            ("tools", None),
+        ] {
+            let found = names.brokered(declared);
+            assert_eq!(found.as_ref().map(ToolName::as_str), known, "{declared}");
+        }
+        // A target that nobody has is not taken for one of ours.
+        for arguments in [r#"{"name":"x__y"}"#, "{}", "[]", r#"{"name":"a","name":"b"}"#] {
+            assert!(names.meant("call_tool", arguments).is_none(), "{arguments}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use doorward_core::{
     Admission, BoxFuture, CallError, Clock, Cx, Decision, Effect, Entropy, Guard, Label, ModelCall,
     Names, SystemClock, SystemEntropy, Timestamp, ToolCall, ToolName, ToolReply, Verdict,
 };
+use serde_json::value::RawValue;
 
 use crate::contract::{Contract, Contracts};
 use crate::fold::Recognised;
@@ -124,6 +125,19 @@ impl Inner {
         match self.names.brokered(declared) {
             Some(name) => (name, true),
             None => (ToolName::new(declared), false),
+        }
+    }
+
+    /// The tool that a call is really of, whether the broker runs it, and its arguments where they
+    /// are not the call's own.
+    pub(crate) fn meant(
+        &self,
+        declared: &str,
+        arguments: &str,
+    ) -> (ToolName, bool, Option<Box<RawValue>>) {
+        match self.names.meant(declared, arguments) {
+            Some((name, arguments)) => (name, true, arguments),
+            None => (ToolName::new(declared), false, None),
         }
     }
 

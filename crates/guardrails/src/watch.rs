@@ -7,6 +7,7 @@ use doorward_core::{
     BoxFuture, CallError, Code, Cx, DecidedCall, Decision, Flow, Frame, GrantId, Label, ModelEvent,
     RequestId, ToolDef, ToolName, ToolUse, Watch,
 };
+use serde_json::value::RawValue;
 
 use crate::broker;
 use crate::contract::{Contract, Contracts};
@@ -201,8 +202,8 @@ impl ToolWatch {
     }
 
     async fn decide(&mut self, call: &mut OpenCall) -> Result<(), StoreError> {
-        let (tool, brokered) = self.inner.identify(&call.name);
-        let text = digest::or_empty(&call.arguments);
+        let (tool, brokered, meant) = self.inner.meant(&call.name, &call.arguments);
+        let text = digest::or_empty(meant.as_deref().map_or(&*call.arguments, RawValue::get));
         let json = Json::parse(text);
         let arguments = digest::digest_of(json.as_ref(), text);
         let contracts = self.contracts.clone();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use doorward_core::{
     BoxFuture, BoxStream, CallError, Code, Cx, Fetch, FetchCall, Interest, ItemKind, ItemList,
-    News, Offers, Scope, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools,
+    News, Offers, SEARCH_TOOLS, Scope, ToolCall, ToolList, ToolName, ToolReply, ToolSpec, Tools,
 };
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -45,6 +45,18 @@ pub struct Disclosure {
     inner: Arc<dyn Tools>,
     scopes: HashSet<Scope>,
     search: Search,
+    witness: Option<Arc<dyn Witness>>,
+}
+
+/// Sees to it that what was found is on record, and known again as the gateway's own words.
+pub trait Witness: Send + Sync {
+    /// Takes a call of [`SEARCH_TOOLS`] with its reply; gives the reply to hand out.
+    fn found<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: ToolCall,
+        reply: ToolReply,
+    ) -> BoxFuture<'a, Result<ToolReply, CallError>>;
 }
 
 impl fmt::Debug for Disclosure {
@@ -56,13 +68,20 @@ impl fmt::Debug for Disclosure {
 impl Disclosure {
     /// Over tools that show only what a caller may call.
     pub fn new(inner: Arc<dyn Tools>) -> Self {
-        Self { inner, scopes: HashSet::new(), search: Search::default() }
+        Self { inner, scopes: HashSet::new(), search: Search::default(), witness: None }
     }
 
     /// Shows the two tools in this scope.
     #[must_use]
     pub fn search(mut self, scope: Scope) -> Self {
         self.scopes.insert(scope);
+        self
+    }
+
+    /// Who is told of each search.
+    #[must_use]
+    pub fn witness(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
         self
     }
 
@@ -224,9 +243,12 @@ impl Tools for Disclosure {
         call: ToolCall,
     ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
         match call.tool.as_str() {
-            SEARCH if self.hides(&call.scope) => {
-                Box::pin(async move { self.found(cx, &call).await })
-            }
+            SEARCH if self.hides(&call.scope) => Box::pin(async move {
+                let reply = self.found(cx, &call).await?;
+                let Some(witness) = &self.witness else { return Ok(reply) };
+                let call = ToolCall { tool: ToolName::new(SEARCH_TOOLS), ..call };
+                witness.found(cx, call, reply).await
+            }),
             CALL if self.hides(&call.scope) => Box::pin(self.run(cx, call)),
             _ => self.inner.call(cx, call),
         }

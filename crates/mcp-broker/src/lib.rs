@@ -122,7 +122,7 @@ mod uris;
 
 pub use broker::Broker;
 pub use builder::{BuildError, Builder};
-pub use disclosure::Disclosure;
+pub use disclosure::{Disclosure, Witness};
 pub use front::{Ended, EndedHere, Front, FrontBody, Limits, SessionKey};
 #[cfg(feature = "stdio")]
 pub use launch::Direct;

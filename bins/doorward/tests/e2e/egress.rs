@@ -13,7 +13,10 @@ async fn get(gateway: &Gateway, key: &str, url: &str, direct: bool) -> String {
 
 async fn two_servers() -> (Provider, Provider) {
     let answer = |text: &'static str| move |_: &_| Answer::json(200, text);
-    (Provider::start(answer("open")).await.unwrap(), Provider::start(answer("secret")).await.unwrap())
+    (
+        Provider::start(answer("open")).await.unwrap(),
+        Provider::start(answer("secret")).await.unwrap(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

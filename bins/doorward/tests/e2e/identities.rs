@@ -50,7 +50,11 @@ async fn two_identities_never_see_each_others_state() {
 
     until("idle processes end", || fixture.processes().is_empty()).await;
     assert_eq!(zombies(&gateway), 0);
-    assert_eq!(remembers(&gateway, &bob, "anew").await, r#"["anew"]"#, "a process of its own again");
+    assert_eq!(
+        remembers(&gateway, &bob, "anew").await,
+        r#"["anew"]"#,
+        "a process of its own again"
+    );
     gateway.stop();
     assert!(fixture.processes().is_empty(), "they end with the gateway");
 }

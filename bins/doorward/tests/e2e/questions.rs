@@ -91,7 +91,8 @@ async fn questions_reach_the_client_whose_call_asked_them() {
     let mut events = begin(&gateway, key, session, "ask_model", "what is 2+2?").await;
     let question = events.next().await;
     assert_eq!(question["method"], "sampling/createMessage", "{question}");
-    let said = json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "4" } });
+    let said =
+        json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "4" } });
     let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": said });
     assert_eq!(within(&gateway, key, session, Method::POST, &answer).await.0, 202);
     let last = events.next().await.to_string();
@@ -122,7 +123,8 @@ async fn a_client_without_a_handshake_answers_in_a_further_round() {
         for (name, value) in more.as_object().unwrap() {
             params[name] = value.clone();
         }
-        let message = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
         let bearer = format!("Bearer {key}");
         let headers = [
             ("authorization", bearer.as_str()),

@@ -63,7 +63,10 @@ async fn a_key_finds_and_calls_through_the_two_tools_what_it_may_call_and_nothin
     );
     gateway.stop();
     let story = site.run(&["audit", "show", "--last", "20"]).unwrap();
-    assert!(story.contains("notes__read_note"), "the record names the tool that was meant: {story}");
+    assert!(
+        story.contains("notes__read_note"),
+        "the record names the tool that was meant: {story}"
+    );
     assert!(story.contains("mail__read_mail"), "{story}");
     assert!(!story.contains("call_tool"), "{story}");
     assert!(site.run(&["audit", "verify"]).unwrap().starts_with("intact"));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use doorward_core::{Credentials, Digest, Scope, Secret};
 use doorward_mcp_broker::pin::{FirstUse, OnChange, PinPolicy};
-use doorward_mcp_broker::{Broker, Builder, SealKey, SealKeys, Server, ServerKind, Strictness, Validation};
+use doorward_mcp_broker::{
+    Broker, Builder, SealKey, SealKeys, Server, ServerKind, Strictness, Validation,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{StartError, Storage, Surroundings};
@@ -92,7 +94,7 @@ pub(super) fn edge(root: &Root, keep: &Keep, around: &Surroundings) -> Result<Ed
 }
 
 /// Where tools are searched for instead of listed.
-fn searched(root: &Root) -> Vec<Scope> {
+pub(super) fn searched(root: &Root) -> Vec<Scope> {
     let all = (root.mcp.disclosure == Disclosure::Search).then_some(Scope::All);
     let profiles = root.profile.iter().filter(|profile| profile.disclosure == Disclosure::Search);
     all.into_iter()

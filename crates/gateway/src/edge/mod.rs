@@ -230,13 +230,16 @@ impl Edge {
     }
 }
 
-fn front(tools: Arc<dyn Tools>, parts: &EdgeParts) -> Front {
+fn front(tools: Arc<Enforced<dyn Tools>>, parts: &EdgeParts) -> Front {
     let EdgeMcp { keys, epoch, session_for, page, search } = &parts.mcp;
     // Before the policy: only what the caller may call is found, and the call is judged as one of
     // the tool that was found.
     let tools: Arc<dyn Tools> = match search.as_slice() {
         [] => tools,
-        scopes => Arc::new(scopes.iter().cloned().fold(Disclosure::new(tools), Disclosure::search)),
+        scopes => {
+            let disclosure = Disclosure::new(tools.clone()).witness(tools);
+            Arc::new(scopes.iter().cloned().fold(disclosure, Disclosure::search))
+        }
     };
     let limits = doorward_mcp_broker::Limits { session_for: *session_for, ..Default::default() };
     Front::new(tools, ServerInfo::new("doorward", env!("CARGO_PKG_VERSION")))

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use doorward_core::{
     Action, Ask, BoxFuture, BoxStream, CallError, Code, Cx, Decision, Digest, Fetch, FetchCall,
-    Interest, ItemKind, ItemList, Kind, Label, News, Offers, RpcFault, Scope, ToolCall, ToolList,
-    ToolName, ToolReply, Tools,
+    Interest, ItemKind, ItemList, Kind, Label, News, Offers, RpcFault, SEARCH_TOOLS, Scope,
+    ToolCall, ToolList, ToolName, ToolReply, Tools,
 };
+use doorward_mcp_broker::Witness;
 use serde_json::value::RawValue;
 
 use super::{Enforced, failed};
@@ -140,6 +141,24 @@ impl Tools for Enforced<dyn Tools> {
     }
 }
 
+/// A search is a call like any other, but that its result was made before the policy.
+impl Witness for Enforced<dyn Tools> {
+    fn found<'a>(
+        &'a self,
+        cx: &'a Cx,
+        call: ToolCall,
+        reply: ToolReply,
+    ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
+        Box::pin(async move {
+            let run = || -> BoxFuture<'a, _> { Box::pin(std::future::ready(Ok(reply))) };
+            match self.judged(cx, &call, run).await? {
+                Judged::Ran(reply) => Ok(reply),
+                Judged::Refused(decision) => Ok(ToolReply::error(&words(&decision))),
+            }
+        })
+    }
+}
+
 impl Enforced<dyn Tools> {
     fn may_fetch(&self, cx: &Cx, fetch: Fetch, server: &str) -> bool {
         let name = fetch.tool_name(server);
@@ -162,8 +181,8 @@ impl Enforced<dyn Tools> {
             result: None,
         };
         let mut around = Around::open(&self.policy, cx, kind).await?;
-        // Why a call was refused, anyone may hear whose call it was.
-        let own = call.tool.as_str() == DENIED;
+        // Why a call was refused, anyone may hear whose call it was; and what they may call.
+        let own = matches!(call.tool.as_str(), DENIED | SEARCH_TOOLS);
         if !own && around.authorise(cx, Action::Tool(&call.tool)).is_err() {
             // What cannot be seen is not there: the answer does not tell the two apart.
             return Err(CallError::new(Code::NotFound, format!("unknown tool: {}", call.tool)));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use doorward_core::{Fetch, Pattern};
+use doorward_core::{CALL_TOOL, Fetch, Pattern, SEARCH_TOOLS};
 use serde_json::value::RawValue;
 
 use super::{Contract, ContractError, ContractSpec, Finding, compile, schema};
@@ -25,12 +25,20 @@ pub struct Contracts {
     unlisted: Contract,
     /// Of resources, prompts and the like, which are asked for and do nothing.
     fetched: Contract,
+    /// Of the gateway's own tools for large catalogues: one tells definitions, the other is judged
+    /// as the tool that it names.
+    own: Contract,
 }
 
 impl Default for Contracts {
     fn default() -> Self {
-        let (unlisted, fetched) = (Contract::unlisted(), Contract::of_fetches());
-        Self { exact: HashMap::new(), globs: Vec::new(), unlisted, fetched }
+        Self {
+            exact: HashMap::new(),
+            globs: Vec::new(),
+            unlisted: Contract::unlisted(),
+            fetched: Contract::of_fetches(),
+            own: Contract::of_denials(),
+        }
     }
 }
 
@@ -64,6 +72,7 @@ impl Contracts {
         }
         match self.globs.iter().find(|(pattern, _)| pattern.matches(tool)) {
             Some((_, contract)) => contract,
+            None if matches!(tool, SEARCH_TOOLS | CALL_TOOL) => &self.own,
             None if Fetch::of_tool_name(tool).is_some() => &self.fetched,
             None => &self.unlisted,
         }

@@ -39,8 +39,7 @@ pub(super) fn check(index: usize, server: &ServerConfig) -> Result<(), Fault> {
     if let Some((key, message)) = server.egress.as_ref().and_then(egress) {
         return Err(within("egress", key, message));
     }
-    oauth(server)
-        .map_or(Ok(()), |(key, message)| Err(within("oauth", key, message.to_owned())))
+    oauth(server).map_or(Ok(()), |(key, message)| Err(within("oauth", key, message.to_owned())))
 }
 
 /// A limit of nothing.

@@ -76,8 +76,10 @@ fn asks_all() -> Script {
     Arc::new(|message| {
         modern(message, T).unwrap_or_else(|| {
             let request = |method| json!({"method": method, "params": {"message": method}});
-            let all: serde_json::Map<String, Value> =
-                questions().iter().map(|(method, _)| ((*method).into(), request(*method))).collect();
+            let all: serde_json::Map<String, Value> = questions()
+                .iter()
+                .map(|(method, _)| ((*method).into(), request(*method)))
+                .collect();
             let params = &message["params"];
             let result = match params["requestState"].as_str() {
                 None => json!({"resultType": "input_required", "inputRequests": all,
