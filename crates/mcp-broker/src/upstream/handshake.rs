@@ -12,7 +12,7 @@ use super::wire::Wire;
 use super::{Failure, Hello};
 use crate::Era;
 use crate::edit;
-use crate::protocol::{self, DATED, MODERN, RequestMeta};
+use crate::protocol::{self, DATED, MODERN, RequestMeta, code};
 
 /// How long a server may be silent about `server/discover` before it is asked the old way too.
 const PROBE: Duration = Duration::from_secs(2);
@@ -90,6 +90,22 @@ pub(super) fn probe() -> String {
     format!(r#"{{"_meta":{meta}}}"#)
 }
 
+/// The data of [`code::VERSION_NOT_SERVED`].
+#[derive(Deserialize)]
+struct Served<'a> {
+    #[serde(borrow)]
+    supported: Vec<Cow<'a, str>>,
+}
+
+/// Whether a server that refuses the probe says that it speaks the modern revision all the same:
+/// it is to be asked once more, and not the old way (MCP 2026-07-28, "Versioning").
+pub(super) fn is_modern_refusal(failure: &Failure) -> bool {
+    let Failure::Rpc(error) = failure else { return false };
+    let data = error.data.as_deref().filter(|_| error.code == code::VERSION_NOT_SERVED);
+    let served = data.and_then(|data| edit::read::<Served<'_>>(data.get().as_bytes()).ok());
+    served.is_some_and(|served| served.supported.iter().any(|version| version == MODERN))
+}
+
 /// Shakes hands over a wire: asks `server/discover` first; an error or silence leads to
 /// `initialize`. A modern server that was merely slow still wins.
 pub(super) async fn shake(wire: &Wire) -> Result<Arc<Hello>, Failure> {
@@ -101,6 +117,10 @@ pub(super) async fn shake(wire: &Wire) -> Result<Arc<Hello>, Failure> {
     match answer.map(|result| discovered(&result)) {
         Ok(Some(hello)) => Ok(Arc::new(hello)),
         Err(Failure::Gone) => Err(Failure::Gone),
+        Err(failure) if is_modern_refusal(&failure) => {
+            let again = wire.request("server/discover", &params).await?;
+            discovered(&again).map(Arc::new).ok_or(failure)
+        }
         _ => initialize(wire).await,
     }
 }

@@ -70,15 +70,13 @@ impl Origin {
         let reach = Reach { client, uri, credential: whose.credential.clone() };
         let known = self.known.load(Ordering::Relaxed);
         if known == speaks::UNKNOWN {
-            let message = envelope::request(0, "server/discover", &handshake::probe());
-            let ask = super::Ask::new("server/discover", whose);
-            let sent = reach.post(&Peer::Modern, Some(&ask), message).await;
-            match streamable::only_answer(sent, 0, self.max_result).await {
-                Ok((result, _)) => {
-                    if let Some(hello) = handshake::discovered(&result) {
-                        return Ok(self.streamable(reach, Peer::Modern, hello, ear));
-                    }
-                }
+            let mut found = self.discover(&reach, whose).await;
+            if found.as_ref().is_err_and(handshake::is_modern_refusal) {
+                found = self.discover(&reach, whose).await;
+            }
+            match found {
+                Ok(Some(hello)) => return Ok(self.streamable(reach, Peer::Modern, hello, ear)),
+                Ok(None) => {}
                 Err(failure @ (Failure::Unreachable(_) | Failure::Refused { .. })) => {
                     return Err(failure);
                 }
@@ -105,6 +103,18 @@ impl Origin {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    async fn discover(
+        &self,
+        reach: &Reach,
+        whose: &Whose,
+    ) -> Result<Option<super::Hello>, Failure> {
+        let message = envelope::request(0, "server/discover", &handshake::probe());
+        let ask = super::Ask::new("server/discover", whose);
+        let sent = reach.post(&Peer::Modern, Some(&ask), message).await;
+        let (result, _) = streamable::only_answer(sent, 0, self.max_result).await?;
+        Ok(handshake::discovered(&result))
     }
 
     async fn initialize(&self, reach: &Reach) -> Result<(Peer, super::Hello), Failure> {

@@ -1,7 +1,7 @@
 //! Calls: each finds its server, comes back to its caller, and harms nobody else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use doorward_core::{Clock, Code, Cx, Names, Stage, SystemClock, Tools, TraceContext};
@@ -317,6 +317,22 @@ async fn a_modern_server_is_spoken_to_its_way() {
     let broker = Local::default().with("s", modern(result)).broker(|s| s);
     let got = broker.call(&cx(), call("s__t", "{}")).await.unwrap();
     assert_eq!(got.result.get(), r#"{"content":[],"vendor":{"k": 1.0}}"#);
+    assert_eq!(broker.status()[0].era, Some(doorward_mcp_broker::Era::Modern));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_the_newer_revision_after_all_is_asked_again() {
+    let once = AtomicBool::new(true);
+    let inner = modern(r#"{"content":[],"resultType":"complete"}"#);
+    let script: Script = Arc::new(move |message| {
+        if once.swap(false, Ordering::SeqCst) {
+            let data = r#""no","data":{"supported":["2025-11-25","2026-07-28"],"requested":"x"}"#;
+            return vec![Act::Say(refuse(message, -32022, "no").replace("\"no\"", data))];
+        }
+        inner(message)
+    });
+    let broker = Local::default().with("s", script).broker(|s| s);
+    broker.call(&cx(), call("s__t", "{}")).await.unwrap();
     assert_eq!(broker.status()[0].era, Some(doorward_mcp_broker::Era::Modern));
 }
 

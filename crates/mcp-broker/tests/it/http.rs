@@ -1,6 +1,7 @@
 //! Servers reached by HTTP: scripted ones for what goes wrong, a real one for what goes right.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -180,6 +181,34 @@ async fn a_modern_server_gets_the_headers_it_must_check() {
     assert!(log.iter().all(|seen| seen.header("mcp-method") == seen.rpc()));
     let named: Vec<_> = log.iter().map(|seen| seen.header("mcp-name")).collect();
     assert_eq!(named, ["", "", "=?base64?Z3LDtsOfZQ==?=", "t"]);
+}
+
+#[tokio::test]
+async fn a_refusal_that_names_the_newer_revision_is_asked_again_and_not_the_old_way() {
+    for (supported, methods) in [
+        (r#"["2026-07-28"]"#, &["server/discover", "server/discover", "tools/list"][..]),
+        (r#"["2025-11-25"]"#, &["server/discover", "initialize"][..]),
+    ] {
+        let once = AtomicBool::new(true);
+        let (url, log) = scripted(move |seen| {
+            if once.swap(false, Ordering::SeqCst) {
+                let data =
+                    format!(r#""no","data":{{"supported":{supported},"requested":"2026-07-28"}}"#);
+                let refused = refuse(&seen.message, -32022, "no").replace("\"no\"", &data);
+                return plain(400, "application/json", refused);
+            }
+            let answer = if supported.contains("2026") { modern(seen) } else { legacy(seen) };
+            answer.unwrap_or_else(|| json(reply(&seen.message, "{}")))
+        })
+        .await;
+        let broker = broker(&url);
+        assert!(broker.list(&cx(), &Scope::All).await.unwrap().gaps.is_empty());
+        let log = log.lock().unwrap();
+        let asked: Vec<_> = log.iter().map(Seen::rpc).take(methods.len()).collect();
+        assert_eq!(asked, methods);
+        let old = log.iter().any(|seen| seen.rpc() == "initialize");
+        assert_eq!(old, supported.contains("2025"));
+    }
 }
 
 #[tokio::test]
