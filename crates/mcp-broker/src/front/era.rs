@@ -252,7 +252,6 @@ fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
     let weight = parameters.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='));
     let Some(weight) = weight else { return 1000 };
     match weight.split_once('.').unwrap_or((weight, "")) {
-        ("1", _) => 1000,
         ("0", digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             digits.bytes().chain([b'0'; 3]).take(3).fold(0, |sum, d| sum * 10 + u16::from(d - b'0'))
         }

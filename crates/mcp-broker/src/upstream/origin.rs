@@ -76,11 +76,10 @@ impl Origin {
             }
             match found {
                 Ok(Some(hello)) => return Ok(self.streamable(reach, Peer::Modern, hello, ear)),
-                Ok(None) => {}
                 Err(failure @ (Failure::Unreachable(_) | Failure::Refused { .. })) => {
                     return Err(failure);
                 }
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         // Should it not speak that any more, all is asked again the next time.
