@@ -132,8 +132,8 @@ pub fn approve(
             }
             // First use approved it; it may be held back for what it does to other tools.
             None => match pin.vouch(by, now) {
-                Ok(vouched) => vouched,
-                Err(_) => continue,
+                Ok(vouched) if digest.is_none_or(|read| shows(&vouched, read)) => vouched,
+                _ => continue,
             },
         };
         show(&pin, paint, out)?;
@@ -149,6 +149,10 @@ pub fn approve(
         return Err(Failure::new("nothing waits for approval"));
     }
     Ok(count)
+}
+
+fn shows(pin: &Pin, read: Digest) -> bool {
+    pin.approved.as_ref().is_some_and(|approval| approval.definition.fingerprint() == read)
 }
 
 /// Names may be a stranger's: nothing in them acts on the terminal.

@@ -12,8 +12,8 @@ use doorward_mcp_broker::{Command, LaunchError, Launched, Launcher, Process};
 #[cfg(feature = "wasm")]
 use doorward_sandbox::Wasm;
 use doorward_sandbox::{
-    Child, Container, Direct, Egress, Gate, Kubernetes, Layer, Missing, Native, Network, Pull,
-    Runtime, Sandbox, Spec, Volume,
+    Child, Container, Direct, Egress, EgressRefusal, Gate, Kubernetes, Layer, Missing, Native,
+    Network, Outlet, Pull, Runtime, Sandbox, Spec, Volume,
 };
 
 use crate::assemble::Surroundings;
@@ -72,8 +72,29 @@ fn sandbox(server: &ServerConfig, launcher: Option<&PathBuf>) -> Arc<dyn Sandbox
         (SandboxMode::Kubernetes, _, Some(given)) => Arc::new(kubernetes(server, given, launcher)),
         #[cfg(feature = "wasm")]
         (SandboxMode::Wasm, ..) => Arc::new(wasm(server, launcher)),
-        (SandboxMode::NativeWeakened, ..) => Arc::new(native(launcher, Missing::Weaken)),
-        _ => Arc::new(native(launcher, Missing::Refuse)),
+        (SandboxMode::NativeWeakened, ..) => {
+            Arc::new(native(launcher, Missing::Weaken).outlet(Doorkeeper::of(server)))
+        }
+        _ => Arc::new(native(launcher, Missing::Refuse).outlet(Doorkeeper::of(server))),
+    }
+}
+
+/// The system's network, and a word in the log where a server may not have it.
+#[derive(Debug)]
+struct Doorkeeper {
+    server: String,
+}
+
+impl Doorkeeper {
+    fn of(server: &ServerConfig) -> Arc<Self> {
+        Arc::new(Self { server: server.name.clone() })
+    }
+}
+
+impl Outlet for Doorkeeper {
+    fn refused(&self, refusal: &EgressRefusal) {
+        let EgressRefusal { target, reason, .. } = refusal;
+        tracing::warn!(server = %self.server, %target, %reason, "connection refused");
     }
 }
 

@@ -46,6 +46,8 @@ async fn a_server_reaches_the_hosts_it_was_given_and_nothing_else() {
         let told = get(&gateway, &key, url, false).await;
         assert!(told.starts_with("403 "), "{url}: {told}");
     }
+    let refused = format!("target={}", closed.url().replace("http://", ""));
+    assert!(gateway.log().contains(&refused), "refusals are told: {}", gateway.log());
     assert_eq!((open.recorded().len(), closed.recorded().len()), (1, 0));
 }
 
