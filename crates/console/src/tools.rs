@@ -97,7 +97,7 @@ fn show(pin: &Pin, paint: Paint, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "{}  seen {}", visible(&name(pin)), time::shown(pending.since))?;
     write!(out, "{diff}")?;
     for finding in inspect_definition(&pending.definition) {
-        let text = format!("! {}: {}", finding.pointer, finding.rule);
+        let text = format!("! {}: {} ({})", finding.pointer, finding.message, finding.rule);
         writeln!(out, "{}", paint.bad(&visible(&text)))?;
     }
     writeln!(out, "digest {digest}\n")?;

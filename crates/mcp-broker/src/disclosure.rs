@@ -122,8 +122,11 @@ impl Disclosure {
             self.inner.call(cx, ToolCall { tool, arguments, ..call }).await
         };
         match run.await {
-            // What may not be called cannot be told from what is not there.
-            Err(CallError { code: Code::NotFound | Code::Forbidden, .. }) => {
+            // What may not be called cannot be told from what is not there; what is held back may be,
+            // once it is approved.
+            Err(CallError { code: Code::NotFound | Code::Forbidden, rule, .. })
+                if rule.as_deref() != Some(crate::pin::RULE) =>
+            {
                 let shown: String = name.chars().take(128).collect();
                 let text =
                     format!("There is no tool `{shown}`. search_tools finds those there are.");

@@ -46,6 +46,9 @@ pub use inspect::{Finding, Severity, inspect, inspect_definition};
 pub use shadow::{Named, Shadow, shadows};
 pub use store::{MemoryPins, PinError, PinStore};
 
+/// The rule by which a call of a tool that is held back is refused.
+pub(crate) const RULE: &str = "pin";
+
 /// Who approves where the policy trusts a first sight.
 const FIRST_USE: &str = "first use";
 

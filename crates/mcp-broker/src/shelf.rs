@@ -74,12 +74,6 @@ impl Member {
         self.doubts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether any of its tools is held back.
-    pub(crate) fn holds_back(&self) -> bool {
-        let doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        doubts.iter().any(|doubt| doubt.held)
-    }
-
     pub(crate) fn set_doubts(&self, doubts: Vec<Doubt>) {
         *self.doubts.lock().unwrap_or_else(PoisonError::into_inner) = doubts;
     }

@@ -1,5 +1,7 @@
 //! What a server asks a client reaches the one whose call it is about, in either era.
 
+use std::time::Duration;
+
 use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -51,52 +53,69 @@ async fn begin(gateway: &Gateway, key: &str, session: &str, tool: &str, question
     Events { body: answer.into_body(), read: String::new() }
 }
 
+/// A call whose server waits for the answer to a question.
+struct Asked<'a> {
+    gateway: &'a Gateway,
+    key: &'a str,
+    session: String,
+    events: Events,
+    question: Value,
+}
+
+impl<'a> Asked<'a> {
+    async fn new(gateway: &'a Gateway, key: &'a str, tool: &str, question: &str) -> Self {
+        let able = json!({ "elicitation": {}, "sampling": {} });
+        let session = open(gateway, key, able).await;
+        let mut events = begin(gateway, key, &session, tool, question).await;
+        let question = events.next().await;
+        Self { gateway, key, session, events, question }
+    }
+
+    /// Says something to the question with this id.
+    async fn say(&self, id: &Value, result: &Value) {
+        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": result });
+        let (gateway, session) = (self.gateway, &self.session);
+        within(gateway, self.key, session, Method::POST, &answer).await;
+    }
+
+    /// Answers; what the server got.
+    async fn answered(mut self, result: &Value) -> Value {
+        self.say(&self.question["id"], result).await;
+        let last = self.events.next().await;
+        assert_eq!(last["id"], 5, "{last}");
+        let said = last["result"]["content"][0]["text"].as_str().unwrap();
+        serde_json::from_str(said).unwrap()
+    }
+}
+
+fn named(who: &str) -> Value {
+    json!({ "action": "accept", "content": { "name": who } })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_reach_the_client_whose_call_asked_them() {
     let fixture = Fixture::new("desk", &["ask_user", "ask_model"]);
-    // One process for both, so that nothing but the broker keeps them apart.
-    let site = Site::new(&[fixture.section("shared = true"), HARMLESS.into()].concat());
+    let site = Site::new(&[fixture.section(""), HARMLESS.into()].concat());
     let alice = site.key(&["--name", "a", "--owner", "alice"]);
     let bob = site.key(&["--name", "b", "--owner", "bob"]);
     let gateway = site.start();
     assert_eq!(gateway.tools(&alice).await.len(), 2, "{}", gateway.log());
-    let able = json!({ "elicitation": {}, "sampling": {} });
-    let mut calls = Vec::new();
-    for (key, who) in [(&alice, "alice"), (&bob, "bob")] {
-        let session = open(&gateway, key, able.clone()).await;
-        let events = begin(&gateway, key, &session, "ask_user", who).await;
-        calls.push((key, who, session, events));
-    }
-    let mut asked = Vec::new();
-    for (_, who, _, events) in &mut calls {
-        let question = events.next().await;
-        assert_eq!(question["method"], "elicitation/create", "{question}");
-        assert_eq!(question["params"]["message"], *who);
-        asked.push(question["id"].clone());
+    let one = Asked::new(&gateway, &alice, "ask_user", "alice?").await;
+    let other = Asked::new(&gateway, &bob, "ask_user", "bob?").await;
+    for (asked, message) in [(&one, "alice?"), (&other, "bob?")] {
+        assert_eq!(asked.question["method"], "elicitation/create");
+        assert_eq!(asked.question["params"]["message"], message);
     }
     // Somebody else's answer is nobody's.
-    let (key, _, session, _) = &calls[1];
-    let forged = json!({ "jsonrpc": "2.0", "id": asked[0], "result": { "action": "forged" } });
-    within(&gateway, key, session, Method::POST, &forged).await;
-    for ((key, who, session, events), id) in calls.iter_mut().zip(&asked) {
-        let content = json!({ "action": "accept", "content": { "name": who } });
-        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": content });
-        assert_eq!(within(&gateway, key, session, Method::POST, &answer).await.0, 202);
-        let last = events.next().await;
-        assert_eq!(last["id"], 5, "{last}");
-        let said = last["result"]["content"][0]["text"].as_str().unwrap();
-        assert_eq!(serde_json::from_str::<Value>(said).unwrap(), content);
-    }
-    let (key, _, session, _) = &calls[0];
-    let mut events = begin(&gateway, key, session, "ask_model", "what is 2+2?").await;
-    let question = events.next().await;
-    assert_eq!(question["method"], "sampling/createMessage", "{question}");
-    let said =
-        json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "4" } });
-    let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": said });
-    assert_eq!(within(&gateway, key, session, Method::POST, &answer).await.0, 202);
-    let last = events.next().await.to_string();
-    assert!(last.contains("assistant"), "{last}");
+    other.say(&one.question["id"], &named("forged")).await;
+    assert_eq!(one.answered(&named("alice")).await, named("alice"));
+    assert_eq!(other.answered(&named("bob")).await, named("bob"));
+
+    let thinks = Asked::new(&gateway, &alice, "ask_model", "what is 2+2?").await;
+    assert_eq!(thinks.question["method"], "sampling/createMessage");
+    let four = json!({ "role": "assistant", "model": "m",
+                       "content": { "type": "text", "text": "4" } });
+    assert_eq!(thinks.answered(&four).await["content"]["text"], "4");
 
     // A client that cannot be asked is not, and the server hears so.
     let mute = open(&gateway, &alice, json!({})).await;
@@ -104,6 +123,28 @@ async fn questions_reach_the_client_whose_call_asked_them() {
     let ask = json!({ "jsonrpc": "2.0", "id": 6, "method": "tools/call", "params": params });
     let (_, text) = within(&gateway, &alice, &mute, Method::POST, &ask).await;
     assert!(!text.contains("elicitation/create") && text.contains("code"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_shared_server_too() {
+    let fixture = Fixture::new("desk", &["ask_user"]);
+    let site = Site::new(&[fixture.section("shared = true"), HARMLESS.into()].concat());
+    let alice = site.key(&["--name", "a", "--owner", "alice"]);
+    let bob = site.key(&["--name", "b", "--owner", "bob"]);
+    let gateway = site.start();
+    assert_eq!(gateway.tools(&alice).await.len(), 1, "{}", gateway.log());
+    let one = Asked::new(&gateway, &alice, "ask_user", "alice?").await;
+    // What a server asks on one pipe for all does not say whose call it is about: so the other
+    // client's call waits until it could be no other's.
+    let session = open(&gateway, &bob, json!({ "elicitation": {} })).await;
+    let mut events = begin(&gateway, &bob, &session, "ask_user", "bob?").await;
+    let early = tokio::time::timeout(Duration::from_millis(500), events.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    assert_eq!(one.answered(&named("alice")).await, named("alice"));
+    let question = events.next().await;
+    assert_eq!(question["params"]["message"], "bob?");
+    let other = Asked { gateway: &gateway, key: &bob, session, events, question };
+    assert_eq!(other.answered(&named("bob")).await, named("bob"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

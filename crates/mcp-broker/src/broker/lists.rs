@@ -79,25 +79,9 @@ impl Inner {
             }
             place = self.known(&view, name);
         }
-        let place = place.ok_or_else(|| unknown("tool", name))?;
-        if self.is_held(cx, &place).await {
-            return Err(unknown("tool", name));
-        }
-        Ok(place.name)
-    }
-
-    /// Whether a tool is held back in the eyes of the caller, as far as is known.
-    async fn is_held(&self, cx: &Cx, place: &Place) -> bool {
-        let member = &self.members[place.server];
-        self.overshadow();
-        if !member.holds_back() && self.shadowed.load().is_empty() {
-            return false;
-        }
-        // Who has no credential sees nothing; that is told when the call comes.
-        let Ok(whose) = self.whose(cx, member).await else { return false };
-        let shelves = member.shelves(whose.credential.as_ref());
-        let stock = shelves.tools.last().or_else(|| member.public.tools.last());
-        stock.is_some_and(|stock| self.held(place.server, &stock, &place.own).is_some())
+        // One that is held back has its name still: whether the caller may hear that comes first,
+        // and that it is held back when it is called.
+        place.map(|place| place.name).ok_or_else(|| unknown("tool", name))
     }
 
     fn known(&self, view: &View<'_>, name: &str) -> Option<Place> {

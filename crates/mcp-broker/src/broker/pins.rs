@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::{Broker, Inner, unknown};
 use crate::edit;
 use crate::pin::{
-    Approval, Canonical, Diff, Finding, Named, Pin, PinError, Standing, inspect_definition, judge,
-    shadows,
+    Approval, Canonical, Diff, Finding, Named, Pin, PinError, RULE, Standing, inspect_definition,
+    judge, shadows,
 };
 use crate::server::Doubt;
 use crate::shelf::{Member, ToolStock};
@@ -214,7 +214,7 @@ fn described(definition: &str) -> String {
 /// That a tool is held back.
 pub(super) fn refused(name: &str, reason: &str) -> CallError {
     let text = format!("the definition of tool `{name}` {reason}; it awaits approval");
-    CallError::new(Code::Forbidden, text).with_rule("pin")
+    CallError::new(Code::Forbidden, text).with_rule(RULE)
 }
 
 impl Broker {

@@ -141,8 +141,10 @@ impl Origin {
             let visit = Visit { url: url.to_string(), message: error.public.to_string() };
             return self.sent_to(&[visit], &error.public, shape);
         }
-        // What may not be used cannot be told from what is not there.
-        let absent = matches!(error.code, Code::NotFound | Code::Forbidden);
+        // What may not be used cannot be told from what is not there. A tool that is held back may
+        // be used, once it is approved.
+        let held = error.rule.as_deref() == Some(crate::pin::RULE);
+        let absent = matches!(error.code, Code::NotFound | Code::Forbidden) && !held;
         match subject {
             Subject::Tool(name) if absent => {
                 let shown: String = name.chars().take(128).collect();

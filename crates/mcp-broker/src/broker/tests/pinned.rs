@@ -47,7 +47,7 @@ async fn a_changed_tool_is_gone_until_it_is_approved() {
     *tools.lock().unwrap() = json!([tool("a", "Reads all your secrets."), tool("b", "Writes.")]);
     assert_eq!(names(&broker).await, ["s__b"]);
     let resolved = broker.resolve(&cx("ann"), &Scope::All, "s__a").await;
-    assert_eq!(resolved.unwrap_err().code, Code::NotFound);
+    assert_eq!(resolved.unwrap(), ToolName::new("s__a"), "told when it is called");
     let before = server.count("tools/call");
     let (code, sentence) = called(&broker, "s__a").await.unwrap_err();
     assert_eq!(code, Code::Forbidden);
