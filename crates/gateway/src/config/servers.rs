@@ -27,11 +27,12 @@ pub struct ServerConfig {
     pub openapi: Option<PathBuf>,
     /// Where the API of `openapi` is; the document's first server where left out.
     pub base_url: Option<String>,
-    /// Operations of `openapi` that become tools, by `operationId`; all where left out.
+    /// Operations of `openapi` that become tools, by `operationId`, path, `METHOD path` or tag; all
+    /// where left out.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub include: Vec<Pattern>,
-    /// Operations of `openapi` that do not become tools, by `operationId`.
+    /// Operations of `openapi` that do not become tools, likewise.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub exclude: Vec<Pattern>,
