@@ -96,8 +96,8 @@ fn a_wrong_setting_is_told_with_its_line_its_key_and_what_is_wrong() {
             "4:20: server[0].egress.hosts: `https://a.b/` cannot be used: it is a host with or without a port, not a URL",
         ),
         (
-            "command = [\"x\"]\negress = { hosts = [], private = [\"10.0.0.0\"] }",
-            "4:34: server[0].egress.private: `10.0.0.0` cannot be used: ",
+            "command = [\"x\"]\negress = { hosts = [], private = [\"10.0.0.1/8\"] }",
+            "4:34: server[0].egress.private: `10.0.0.1/8` cannot be used: ",
         ),
         ("command = [\"x\"]\nconcurrency = 0", "4:15: server[0].concurrency: expected more than 0"),
         ("command = [\"x\"]\ntimeout = \"0s\"", "4:11: server[0].timeout: expected more than 0"),
