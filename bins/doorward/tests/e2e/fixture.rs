@@ -33,9 +33,10 @@ impl Fixture {
     /// Its `[[server]]`, with further settings.
     pub(crate) fn section(&self, more: &str) -> String {
         let (name, script, folder) = (self.name, script(), self.folder.path());
+        let (script, folder) = (script.display(), folder.display());
         format!(
-            "[[server]]\nname = \"{name}\"\ncommand = [\"/usr/bin/python3\", {script:?}, \"{name}\", {folder:?}]\n\
-             read = [{folder:?}]\n{more}\n\n"
+            "[[server]]\nname = \"{name}\"\ncommand = [\"/usr/bin/python3\", \"{script}\", \"{name}\", \"{folder}\"]\n\
+             read = [\"{folder}\"]\n{more}\n\n"
         )
     }
 

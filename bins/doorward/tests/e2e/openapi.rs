@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::fixture::HARMLESS;
 use crate::gateway::Site;
 
-const DOCUMENT: &str = r##"
+const DOCUMENT: &str = r#"
 openapi: 3.1.0
 info: { title: Shop, version: "1" }
 servers: [{ url: "https://api.invalid" }]
@@ -36,7 +36,7 @@ paths:
     post:
       operationId: wipe
       responses: { "200": { description: All is gone } }
-"##;
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_are_tools_and_their_arguments_arrive() {
@@ -54,8 +54,9 @@ async fn operations_are_tools_and_their_arguments_arrive() {
     std::fs::write(&document, DOCUMENT).unwrap();
     let text = std::fs::read_to_string(&site.config).unwrap();
     let section = format!(
-        "[[server]]\nname = \"shop\"\nopenapi = {document:?}\nbase_url = \"{}/v2\"\n\
+        "[[server]]\nname = \"shop\"\nopenapi = \"{}\"\nbase_url = \"{}/v2\"\n\
          exclude = [\"wipe\"]\nheader = {{ name = \"x-shop-key\", value = {{ env = \"SHOP\" }} }}\n\n",
+        document.display(),
         api.url()
     );
     std::fs::write(&site.config, [text, section, HARMLESS.into()].concat()).unwrap();

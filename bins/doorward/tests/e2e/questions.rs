@@ -23,7 +23,7 @@ impl Events {
             if let Some((event, rest)) = self.read.split_once("\n\n") {
                 let data: String =
                     event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
-                self.read = rest.to_owned();
+                self.read = rest.into();
                 if !data.trim().is_empty() {
                     return serde_json::from_str(&data).unwrap();
                 }

@@ -9,117 +9,116 @@ fn told(settings: &str) -> String {
     }
 }
 
+/// Settings, and what is told of them.
+const WRONG: &[(&str, &str)] = &[
+    ("", "1:1: server[0].command: either command, url or openapi is needed"),
+    ("command = []", "3:11: server[0].command: expected a program and its arguments"),
+    ("command = [\"x\"]\nurl = \"http://y\"", "4:7: server[0].url: both command and url are given"),
+    (
+        "url = \"http://y\"\nopenapi = \"z\"",
+        "4:11: server[0].openapi: beside openapi, command or url is given",
+    ),
+    ("url = \"y\"", "3:7: server[0].url: expected an http(s) URL"),
+    (
+        "url = \"http://y\"\nsandbox = \"none\"",
+        "4:11: server[0].sandbox: only a server by command has one",
+    ),
+    (
+        "url = \"http://y\"\nread = [\"/a\"]",
+        "4:8: server[0].read: only a server by command has one",
+    ),
+    (
+        "url = \"http://y\"\negress = { hosts = [] }",
+        "4:10: server[0].egress: only a server by command has one",
+    ),
+    (
+        "url = \"http://y\"\ninclude = [\"a\"]",
+        "4:11: server[0].include: only a server by openapi has one",
+    ),
+    (
+        "command = [\"x\"]\nheader = { name = \"a\", value = { env = \"B\" } }",
+        "4:10: server[0].header: a server by command has none",
+    ),
+    (
+        "url = \"http://y\"\nheader = { name = \"a b\", value = { env = \"B\" } }",
+        "4:19: server[0].header.name: expected the name of a header",
+    ),
+    (
+        "command = [\"x\"]\noauth = { issuer = \"i\", client_id = \"c\" }",
+        "4:9: server[0].oauth: only a server by url has one",
+    ),
+    (
+        "url = \"http://y\"\noauth = { issuer = \"i\", client_id = \"c\" }",
+        "4:9: server[0].oauth.client_secret: either client_secret or private_key is needed",
+    ),
+    (
+        "command = [\"x\"]\nsandbox = \"container\"",
+        "1:1: server[0].container: the sandbox of this kind needs it",
+    ),
+    (
+        "command = [\"x\"]\ncontainer = { image = \"i\" }",
+        "4:13: server[0].container: the sandbox is of another kind",
+    ),
+    (
+        "command = [\"x\"]\nkubernetes = { image = \"i\", namespace = \"n\" }",
+        "4:14: server[0].kubernetes: the sandbox is of another kind",
+    ),
+    (
+        "command = [\"x\"]\nwasm = { fuel = 1 }",
+        "4:8: server[0].wasm: the sandbox is of another kind",
+    ),
+    (
+        "command = [\"x\"]\nnetwork = \"proxy\"",
+        "1:1: server[0].egress: `network = \"proxy\"` needs `egress = { hosts = […] }`",
+    ),
+    (
+        "command = [\"x\"]\nnetwork = \"host\"\negress = { hosts = [] }",
+        "4:11: server[0].network: with `egress`, only `proxy` makes sense",
+    ),
+    (
+        "command = [\"x\"]\nsandbox = \"none\"\negress = { hosts = [] }",
+        "5:10: server[0].egress: without a sandbox nothing keeps the command to it",
+    ),
+    (
+        "command = [\"x\"]\nsandbox = \"kubernetes\"\nkubernetes = { image = \"i\", namespace = \"n\" }\negress = { hosts = [] }",
+        "6:10: server[0].egress: a pod has no proxy here: `network` is `none` or `host`",
+    ),
+    (
+        "command = [\"x\"]\nsandbox = \"container\"\ncontainer = { image = \"i\" }\negress = { hosts = [] }",
+        "6:10: server[0].egress: a container needs `gate` for it: a network with only a proxy on it",
+    ),
+    (
+        "command = [\"x\"]\negress = { hosts = [\"https://a.b/\"] }",
+        "4:20: server[0].egress.hosts: `https://a.b/` cannot be used: it is a host with or without a port, not a URL",
+    ),
+    (
+        "command = [\"x\"]\negress = { hosts = [], private = [\"10.0.0.1/8\"] }",
+        "4:34: server[0].egress.private: `10.0.0.1/8` cannot be used: ",
+    ),
+    ("command = [\"x\"]\nconcurrency = 0", "4:15: server[0].concurrency: expected more than 0"),
+    ("command = [\"x\"]\ntimeout = \"0s\"", "4:11: server[0].timeout: expected more than 0"),
+    (
+        "command = [\"x\"]\nlimits = { processes = 0 }",
+        "4:10: server[0].limits: expected more than 0",
+    ),
+    (
+        "command = [\"x\"]\nlimits = { procs = 1 }",
+        "4:12: server[0].limits.procs: unknown key `procs`",
+    ),
+    (
+        "command = [\"x\"]\npins = { first_use = \"maybe\" }",
+        "4:22: server[0].pins.first_use: unknown value `maybe`",
+    ),
+    (
+        "command = [\"x\"]\nsandbox = \"nativ\"",
+        "4:11: server[0].sandbox: unknown value `nativ`; did you mean `native`?",
+    ),
+    ("command = [\"x\"]\nenv = { A = { var = \"B\" } }", "4:"),
+];
+
 #[test]
 fn a_wrong_setting_is_told_with_its_line_its_key_and_what_is_wrong() {
-    let rows = [
-        ("", "1:1: server[0].command: either command, url or openapi is needed"),
-        ("command = []", "3:11: server[0].command: expected a program and its arguments"),
-        (
-            "command = [\"x\"]\nurl = \"http://y\"",
-            "4:7: server[0].url: both command and url are given",
-        ),
-        (
-            "url = \"http://y\"\nopenapi = \"z\"",
-            "4:11: server[0].openapi: beside openapi, command or url is given",
-        ),
-        ("url = \"y\"", "3:7: server[0].url: expected an http(s) URL"),
-        (
-            "url = \"http://y\"\nsandbox = \"none\"",
-            "4:11: server[0].sandbox: only a server by command has one",
-        ),
-        (
-            "url = \"http://y\"\nread = [\"/a\"]",
-            "4:8: server[0].read: only a server by command has one",
-        ),
-        (
-            "url = \"http://y\"\negress = { hosts = [] }",
-            "4:10: server[0].egress: only a server by command has one",
-        ),
-        (
-            "url = \"http://y\"\ninclude = [\"a\"]",
-            "4:11: server[0].include: only a server by openapi has one",
-        ),
-        (
-            "command = [\"x\"]\nheader = { name = \"a\", value = { env = \"B\" } }",
-            "4:10: server[0].header: a server by command has none",
-        ),
-        (
-            "url = \"http://y\"\nheader = { name = \"a b\", value = { env = \"B\" } }",
-            "4:19: server[0].header.name: expected the name of a header",
-        ),
-        (
-            "command = [\"x\"]\noauth = { issuer = \"i\", client_id = \"c\" }",
-            "4:9: server[0].oauth: only a server by url has one",
-        ),
-        (
-            "url = \"http://y\"\noauth = { issuer = \"i\", client_id = \"c\" }",
-            "4:9: server[0].oauth.client_secret: either client_secret or private_key is needed",
-        ),
-        (
-            "command = [\"x\"]\nsandbox = \"container\"",
-            "1:1: server[0].container: the sandbox of this kind needs it",
-        ),
-        (
-            "command = [\"x\"]\ncontainer = { image = \"i\" }",
-            "4:13: server[0].container: the sandbox is of another kind",
-        ),
-        (
-            "command = [\"x\"]\nkubernetes = { image = \"i\", namespace = \"n\" }",
-            "4:14: server[0].kubernetes: the sandbox is of another kind",
-        ),
-        (
-            "command = [\"x\"]\nwasm = { fuel = 1 }",
-            "4:8: server[0].wasm: the sandbox is of another kind",
-        ),
-        (
-            "command = [\"x\"]\nnetwork = \"proxy\"",
-            "1:1: server[0].egress: `network = \"proxy\"` needs `egress = { hosts = […] }`",
-        ),
-        (
-            "command = [\"x\"]\nnetwork = \"host\"\negress = { hosts = [] }",
-            "4:11: server[0].network: with `egress`, only `proxy` makes sense",
-        ),
-        (
-            "command = [\"x\"]\nsandbox = \"none\"\negress = { hosts = [] }",
-            "5:10: server[0].egress: without a sandbox nothing keeps the command to it",
-        ),
-        (
-            "command = [\"x\"]\nsandbox = \"kubernetes\"\nkubernetes = { image = \"i\", namespace = \"n\" }\negress = { hosts = [] }",
-            "6:10: server[0].egress: a pod has no proxy here: `network` is `none` or `host`",
-        ),
-        (
-            "command = [\"x\"]\nsandbox = \"container\"\ncontainer = { image = \"i\" }\negress = { hosts = [] }",
-            "6:10: server[0].egress: a container needs `gate` for it: a network with only a proxy on it",
-        ),
-        (
-            "command = [\"x\"]\negress = { hosts = [\"https://a.b/\"] }",
-            "4:20: server[0].egress.hosts: `https://a.b/` cannot be used: it is a host with or without a port, not a URL",
-        ),
-        (
-            "command = [\"x\"]\negress = { hosts = [], private = [\"10.0.0.1/8\"] }",
-            "4:34: server[0].egress.private: `10.0.0.1/8` cannot be used: ",
-        ),
-        ("command = [\"x\"]\nconcurrency = 0", "4:15: server[0].concurrency: expected more than 0"),
-        ("command = [\"x\"]\ntimeout = \"0s\"", "4:11: server[0].timeout: expected more than 0"),
-        (
-            "command = [\"x\"]\nlimits = { processes = 0 }",
-            "4:10: server[0].limits: expected more than 0",
-        ),
-        (
-            "command = [\"x\"]\nlimits = { procs = 1 }",
-            "4:12: server[0].limits.procs: unknown key `procs`",
-        ),
-        (
-            "command = [\"x\"]\npins = { first_use = \"maybe\" }",
-            "4:22: server[0].pins.first_use: unknown value `maybe`",
-        ),
-        (
-            "command = [\"x\"]\nsandbox = \"nativ\"",
-            "4:11: server[0].sandbox: unknown value `nativ`; did you mean `native`?",
-        ),
-        ("command = [\"x\"]\nenv = { A = { var = \"B\" } }", "4:"),
-    ];
-    for (settings, wanted) in rows {
+    for (settings, wanted) in WRONG {
         let told = told(settings);
         assert!(told.starts_with(&format!("d.toml:{wanted}")), "{settings}\n{told}\n{wanted}");
     }
