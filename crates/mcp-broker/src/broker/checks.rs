@@ -72,6 +72,28 @@ fn listed(violations: &[Violation]) -> String {
     text
 }
 
+/// Arguments without those that are `null`, where there are any.
+#[cfg(feature = "schema")]
+fn without_nulls(arguments: Value) -> Option<Value> {
+    let Value::Object(mut members) = arguments else { return None };
+    let before = members.len();
+    members.retain(|_, value| !value.is_null());
+    (members.len() < before).then_some(Value::Object(members))
+}
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_null_counts_as_left_out() {
+        let given = serde_json::json!({ "a": null, "b": { "c": null } });
+        let less = serde_json::json!({ "b": { "c": null } });
+        assert_eq!(without_nulls(given), Some(less.clone()));
+        assert_eq!(without_nulls(less), None);
+    }
+}
+
 impl Inner {
     /// What is wrong with a call's arguments, told so that the model can mend them.
     #[cfg(feature = "schema")]
@@ -87,6 +109,11 @@ impl Inner {
         let checked = tool.checks.input(&self.schemas, tool)?;
         let arguments: Value = serde_json::from_str(call.arguments.get()).ok()?;
         let violations = checked.check(&arguments).err()?;
+        // Models write `null` for what they leave out, and so do typed clients.
+        let fuller = without_nulls(arguments);
+        if fuller.is_some_and(|arguments| checked.check(&arguments).is_ok()) {
+            return None;
+        }
         if member.server.validate.arguments == Strictness::Warn {
             tracing::warn!(server = %member.name, tool = %tool.own, "arguments do not fit the tool's schema");
             return None;

@@ -79,7 +79,7 @@ impl Streamable {
             tokio::spawn(post_aside(reach.clone(), peer.clone(), outbox));
             aside
         });
-        let hearing = Hearing::new(server, ear, Turns::new(manners), aside.clone());
+        let hearing = Hearing::new(server, ear, Turns::new(manners, false), aside.clone());
         let (next, lost) = (AtomicU64::new(1), AtomicBool::new(false));
         let beside = tokio::sync::watch::Sender::new(false);
         let line = Arc::new(Line { reach, peer, max_result, next, hearing, aside, lost, beside });

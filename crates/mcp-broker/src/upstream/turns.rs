@@ -47,6 +47,8 @@ impl Manners {
 /// The calls that run on one connection, and those that wait for their turn.
 pub(crate) struct Turns {
     manners: Arc<Manners>,
+    /// Whether all that the server says comes in the order in which it says it.
+    in_order: bool,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -56,6 +58,12 @@ struct State {
     next: u64,
     running: BTreeMap<u64, Running>,
     queue: VecDeque<u64>,
+    /// Whose calls ran since the last time that none did; `None` where several clients' did.
+    alone: Option<String>,
+    /// The same since the connection began.
+    always: Option<String>,
+    /// Whether any call ran yet.
+    began: bool,
     /// The log level that the server was told, and the calls since then.
     level: Option<(LogLevel, u32)>,
 }
@@ -88,8 +96,8 @@ impl fmt::Debug for Turns {
 }
 
 impl Turns {
-    pub(crate) fn new(manners: Arc<Manners>) -> Self {
-        Self { manners, state: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(manners: Arc<Manners>, in_order: bool) -> Self {
+        Self { manners, in_order, state: Mutex::default(), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -174,9 +182,14 @@ impl Turns {
         self.state().running.get(&turn)?.client.clone()
     }
 
-    /// The one client whose calls run, if it is one.
+    /// The client that a message which names no call is surely for. Where what a server says
+    /// comes in its order, a message belongs to calls that run: there must have been one client's
+    /// only since none ran. Elsewhere it may come after its call ended: there must never have
+    /// been another.
     pub(crate) fn only_client(&self) -> Option<Arc<dyn Client>> {
         let state = self.state();
+        let sure = if self.in_order { &state.alone } else { &state.always };
+        sure.as_ref()?;
         let id = state.lone()?;
         state.running.get(&id)?.client.clone()
     }
@@ -205,6 +218,17 @@ impl Turns {
 
 impl State {
     fn start(&mut self, running: Running) -> u64 {
+        let who = running.who();
+        if self.running.is_empty() {
+            self.alone = Some(who.to_owned());
+        } else if self.alone.as_deref() != Some(who) {
+            self.alone = None;
+        }
+        if !std::mem::replace(&mut self.began, true) {
+            self.always = Some(who.to_owned());
+        } else if self.always.as_deref() != Some(who) {
+            self.always = None;
+        }
         self.next += 1;
         self.running.insert(self.next, running);
         self.next

@@ -50,7 +50,8 @@ impl Wire {
     ) -> (Arc<Self>, mpsc::Receiver<String>) {
         let (out, outbox) = mpsc::channel(QUEUE);
         let waiting = Mutex::new(Some(HashMap::new()));
-        let hearing = Hearing::new(server.clone(), ear, Turns::new(manners), Some(out.clone()));
+        let hearing =
+            Hearing::new(server.clone(), ear, Turns::new(manners, true), Some(out.clone()));
         let wire = Self { server, out, next: AtomicU64::new(1), waiting, max_result, hearing };
         (Arc::new(wire), outbox)
     }
