@@ -37,6 +37,9 @@ const KEEPINGS: [Keeping; 4] = [
         keepers: &[
             "crates/model-router",
             "crates/mcp-broker",
+            "crates/identity",
+            // Its egress proxy is a way out of the process too.
+            "crates/sandbox",
             "crates/gateway",
             "crates/console",
             "crates/testkit",
@@ -54,6 +57,7 @@ const KEEPINGS: [Keeping; 4] = [
 const CLIENTS: &[&str] = &[
     "crates/model-router",
     "crates/mcp-broker",
+    "crates/identity",
     "crates/testkit",
     "bins/doorward",
     "benches",
@@ -62,7 +66,7 @@ const CLIENTS: &[&str] = &[
 /// Where HTTP is served, and clients are for tests only.
 const SERVERS: &[&str] = &["crates/gateway", "crates/console"];
 /// Crates whose HTTP client is a feature.
-const FEATURED: [&str; 2] = ["crates/model-router", "crates/mcp-broker"];
+const FEATURED: [&str; 3] = ["crates/model-router", "crates/mcp-broker", "crates/identity"];
 
 pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
     let pairs = workspace

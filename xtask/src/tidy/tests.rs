@@ -159,7 +159,7 @@ fn foreign_crates_stay_with_their_keepers() {
         ("crates/audit", "[dependencies]\nredis = \"0\"", Some("names redis")),
         ("bins/doorward", "[dev-dependencies]\nrusqlite = \"0\"", None),
         ("bins/doorward", "[dependencies]\nrusqlite = \"0\"", Some("names rusqlite")),
-        ("crates/identity", "[dependencies]\nreqwest = \"0\"", Some("names reqwest")),
+        ("crates/ledger", "[dependencies]\nreqwest = \"0\"", Some("names reqwest")),
         ("crates/gateway", "[dependencies]\nhyper-rustls = \"0\"", Some("names hyper-rustls")),
         ("crates/audit", "[dependencies]\nhyper-util = \"0\"", Some("names hyper-util")),
         ("crates/gateway", "[dependencies]\nhyper-util = \"0\"", None),
@@ -174,7 +174,7 @@ fn foreign_crates_stay_with_their_keepers() {
 #[test]
 fn http_clients_stand_behind_a_feature() {
     for package in ["hyper", "hyper-util", "hyper-rustls", "rustls"] {
-        for room in ["crates/model-router", "crates/mcp-broker"] {
+        for room in ["crates/model-router", "crates/mcp-broker", "crates/identity"] {
             let plain = format!("[dependencies]\n{package} = \"1\"");
             let optional =
                 format!("[dependencies]\n{package} = {{ version = \"1\", optional = true }}");
