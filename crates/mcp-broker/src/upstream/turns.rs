@@ -5,11 +5,18 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use doorward_core::{Client, LogLevel};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::question;
+
+/// How long after a call's end a message of it may still come.
+const STRAGGLING: Duration = Duration::from_secs(2);
+/// The most clients whose calls' ends are remembered.
+const MOST_ENDED: usize = 64;
 
 /// So many calls of a tool without a question, and it counts as one that asks nothing.
 const QUIET_AFTER: u32 = 8;
@@ -60,10 +67,8 @@ struct State {
     queue: VecDeque<u64>,
     /// Whose calls ran since the last time that none did; `None` where several clients' did.
     alone: Option<String>,
-    /// The same since the connection began.
-    always: Option<String>,
-    /// Whether any call ran yet.
-    began: bool,
+    /// Whose calls ended lately, and when, the last at the end.
+    ended: VecDeque<(String, Instant)>,
     /// The log level that the server was told, and the calls since then.
     level: Option<(LogLevel, u32)>,
 }
@@ -182,14 +187,18 @@ impl Turns {
         self.state().running.get(&turn)?.client.clone()
     }
 
-    /// The client that a message which names no call is surely for. Where what a server says
-    /// comes in its order, a message belongs to calls that run: there must have been one client's
-    /// only since none ran. Elsewhere it may come after its call ended: there must never have
-    /// been another.
+    /// The client that a message which names no call is surely for: the only one whose calls ran
+    /// since none did. Where what a server says does not come in its order, a message may come
+    /// after its call ended: no other client's call may have ended lately.
     pub(crate) fn only_client(&self) -> Option<Arc<dyn Client>> {
-        let state = self.state();
-        let sure = if self.in_order { &state.alone } else { &state.always };
-        sure.as_ref()?;
+        let mut state = self.state();
+        let alone = state.alone.clone()?;
+        if !self.in_order {
+            state.forget_ended();
+            if state.ended.iter().any(|(who, _)| *who != alone) {
+                return None;
+            }
+        }
         let id = state.lone()?;
         state.running.get(&id)?.client.clone()
     }
@@ -224,14 +233,32 @@ impl State {
         } else if self.alone.as_deref() != Some(who) {
             self.alone = None;
         }
-        if !std::mem::replace(&mut self.began, true) {
-            self.always = Some(who.to_owned());
-        } else if self.always.as_deref() != Some(who) {
-            self.always = None;
-        }
         self.next += 1;
         self.running.insert(self.next, running);
         self.next
+    }
+
+    fn end(&mut self, id: u64, in_order: bool) -> Option<Running> {
+        let call = self.running.remove(&id)?;
+        if in_order {
+            return Some(call);
+        }
+        self.forget_ended();
+        // Of a crowd it is enough to know that it was one.
+        if self.ended.len() >= MOST_ENDED {
+            self.ended.pop_front();
+        }
+        let who = call.who();
+        // One entry for each client is enough: the last.
+        self.ended.retain(|(other, _)| other != who);
+        self.ended.push_back((who.to_owned(), Instant::now()));
+        Some(call)
+    }
+
+    fn forget_ended(&mut self) {
+        while self.ended.front().is_some_and(|(_, at)| at.elapsed() >= STRAGGLING) {
+            self.ended.pop_front();
+        }
     }
 
     /// Whether a call may start now; `ticket` is its place in the queue.
@@ -286,7 +313,7 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let ended = self.turns.state().running.remove(&self.id);
+        let ended = self.turns.state().end(self.id, self.turns.in_order);
         if let Some(call) = ended.filter(|call| call.asked || (self.whole && call.loud)) {
             self.turns.manners.ended(&call.tool, call.asked);
         }
