@@ -19,6 +19,7 @@ pub fn cx(person: &str) -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{BoxFuture, CallError, Cx, Decision, Principal, Secret, ToolName};
+use serde_json::value::RawValue;
+
+use crate::{BoxFuture, CallError, Cx, Decision, Label, Principal, Secret, ToolName};
 
 /// What a caller showed at the edge.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +37,16 @@ pub enum Action<'a> {
     Model(&'a str),
     /// See and call a tool: one question, so that what cannot be called cannot be seen.
     Tool(&'a ToolName),
+    /// Run a tool with these arguments, once the guard has judged them. Asked after
+    /// [`Tool`](Self::Tool), which knows only the name.
+    Call {
+        /// Which tool.
+        tool: &'a ToolName,
+        /// The arguments: a JSON object, as the client wrote it.
+        arguments: &'a RawValue,
+        /// What the guard knows of the context that the call comes from.
+        label: &'a Label,
+    },
 }
 
 /// Decides whether a principal may do something. Pure: the same question has the same answer

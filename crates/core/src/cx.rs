@@ -1,5 +1,6 @@
 //! The circumstances of a call.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ pub struct Cx {
     pub deadline: Option<Instant>,
     /// W3C trace context.
     pub trace: Option<TraceContext>,
+    /// The network address that the request came from; `None` where no request did.
+    pub source: Option<IpAddr>,
 }
 
 /// W3C Trace Context, as received (<https://www.w3.org/TR/trace-context/>).

@@ -142,5 +142,6 @@ fn cx() -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }

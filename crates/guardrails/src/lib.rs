@@ -40,6 +40,7 @@
 //!     conversation_hint: None,
 //!     deadline: None,
 //!     trace: None,
+//!     source: None,
 //! };
 //! let mut call = ModelCall {
 //!     model: "any".into(),

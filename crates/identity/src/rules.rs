@@ -27,7 +27,7 @@ const NAME_MOST: usize = 512;
 /// let principal = Arc::new(Principal { scopes, ..Principal::service("ci") });
 /// # let cx = Cx {
 /// #     turn: TurnId::random(&SystemEntropy), request: RequestId::random(&SystemEntropy),
-/// #     principal, agent: None, conversation_hint: None, deadline: None, trace: None,
+/// #     principal, agent: None, conversation_hint: None, deadline: None, trace: None, source: None,
 /// # };
 /// let rules = Rules::default();
 /// assert!(rules.authorize(&cx, Action::Model("openai/gpt-5")).is_allowed());
@@ -70,7 +70,7 @@ impl Authorizer for Rules {
             Action::Model(name) => {
                 (name, &self.models, scopes.models.is_some(), scopes.allows_model(name))
             }
-            Action::Tool(tool) => {
+            Action::Tool(tool) | Action::Call { tool, .. } => {
                 let name = tool.as_str();
                 (name, &self.tools, scopes.tools.is_some(), scopes.allows_tool(name))
             }
@@ -92,7 +92,7 @@ impl Authorizer for Rules {
                     .with_remedy("ask for a model that `GET /v1/models` lists")
                     .with_remedy("have the model added to the key")
             }
-            (Action::Tool(_), false) => {
+            (Action::Tool(_) | Action::Call { .. }, false) => {
                 Decision::deny(rule, "this key's list of tools does not have this one")
                     .with_remedy("use a tool that `tools/list` shows")
                     .with_remedy("have the tool added to the key")

@@ -21,7 +21,7 @@
 //! # let cx = Cx {
 //! #     turn: TurnId::random(&SystemEntropy), request: RequestId::random(&SystemEntropy),
 //! #     principal: Arc::new(Principal::service("ci")), agent: None, conversation_hint: None,
-//! #     deadline: None, trace: None,
+//! #     deadline: None, trace: None, source: None,
 //! # };
 //! # futures_util::FutureExt::now_or_never(async {
 //! // The call: one of those at once.

@@ -137,6 +137,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     };
     let front = Front::new(Arc::new(broker.clone()), ServerInfo::new("doorward", "1.0"));
     ask(&front, &cx, "initialize", r#"{"protocolVersion":"2025-11-25"}"#).await?;

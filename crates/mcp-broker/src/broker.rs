@@ -158,6 +158,7 @@ fn nobody() -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

@@ -76,6 +76,7 @@
 //!     conversation_hint: None,
 //!     deadline: None,
 //!     trace: None,
+//!     source: None,
 //! };
 //! let tool = broker.resolve(&cx, &Scope::All, "tracker__get_issue").await?;
 //! let arguments = RawValue::from_string(r#"{"id":7.0}"#.into())?;

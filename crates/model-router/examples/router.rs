@@ -57,6 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     };
     let ask = |model: &str| {
         let body =

@@ -39,7 +39,7 @@
 //!     turn: TurnId::from_bytes([0; 16]),
 //!     request: RequestId::from_bytes([0; 16]),
 //!     principal: Arc::new(Principal::person("alice@example.com")),
-//!     agent: None, conversation_hint: None, deadline: None, trace: None,
+//!     agent: None, conversation_hint: None, deadline: None, trace: None, source: None,
 //! };
 //! let ask = |model: &str| OpenAiChat.read_call(Bytes::from(format!(
 //!     r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]}}"#)));

@@ -432,6 +432,7 @@ mod tests {
             conversation_hint: None,
             deadline: None,
             trace: None,
+            source: None,
         };
         for (model, aliases, upstreams, expected) in [
             ("fast", aliases, both, "openai/a anthropic/b"),

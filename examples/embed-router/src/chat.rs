@@ -66,6 +66,7 @@ fn circumstances() -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

@@ -147,5 +147,6 @@ fn own_cx(entropy: &dyn Entropy) -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }

@@ -184,7 +184,7 @@ impl Edge {
                 return challenge(failure(dialect, &error, id));
             }
         };
-        let cx = request::circumstances(&self.parts, id, principal, request.headers());
+        let cx = request::circumstances(&self.parts, id, principal, source, request.headers());
         match path {
             Path::Complete { dialect, at } => self.complete(cx, dialect, at, request, hold).await,
             Path::Count { dialect, at } => self.count(cx, dialect, at, request).await,

@@ -111,6 +111,7 @@ pub(super) fn circumstances(
     parts: &EdgeParts,
     request: RequestId,
     principal: Arc<Principal>,
+    source: IpAddr,
     headers: &HeaderMap,
 ) -> Cx {
     let text = |name: &HeaderName| {
@@ -127,6 +128,7 @@ pub(super) fn circumstances(
         conversation_hint: CONVERSATION_HEADERS.iter().find_map(text),
         deadline: Some(parts.clock.instant() + parts.limits.timeout),
         trace,
+        source: Some(source),
     }
 }
 

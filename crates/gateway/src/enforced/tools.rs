@@ -165,8 +165,8 @@ impl Enforced<dyn Tools> {
         self.policy.authorizer.authorize(cx, Action::Tool(&name)).is_allowed()
     }
 
-    /// One call: room for the record → may they → grant and guard → limits → record → call →
-    /// label the result → settle → record.
+    /// One call: room for the record → may they → grant and guard → may they with these arguments →
+    /// limits → record → call → label the result → settle → record.
     async fn judged<'a>(
         &'a self,
         cx: &'a Cx,
@@ -188,10 +188,18 @@ impl Enforced<dyn Tools> {
             return Err(CallError::new(Code::NotFound, format!("unknown tool: {}", call.tool)));
         }
 
-        let verdict = match self.policy.guard.judge(cx, call).await {
+        let mut verdict = match self.policy.guard.judge(cx, call).await {
             Ok(verdict) => verdict,
             Err(error) => return Err(failed(around, error)),
         };
+        if verdict.decision.is_allowed() && !own {
+            let (arguments, label) = (&*call.arguments, &verdict.label);
+            let action = Action::Call { tool: &call.tool, arguments, label };
+            let decision = self.policy.authorizer.authorize(cx, action);
+            if !decision.is_allowed() {
+                verdict.decision = decision;
+            }
+        }
         note_verdict(&mut around, &verdict);
         if !verdict.decision.is_allowed() {
             // The refusal is our own text: filed, so that it taints nobody who reads it.

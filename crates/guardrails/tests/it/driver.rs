@@ -140,6 +140,7 @@ impl World {
             conversation_hint: None,
             deadline: None,
             trace: None,
+            source: None,
         }
     }
 

@@ -234,6 +234,7 @@ fn cx(scopes: Scopes) -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

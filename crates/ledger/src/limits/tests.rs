@@ -57,6 +57,7 @@ fn cx(principal: Principal) -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

@@ -55,6 +55,7 @@ fn cx() -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

@@ -217,6 +217,7 @@ pub(crate) fn cx() -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

@@ -86,6 +86,7 @@ async fn the_upstream_counts_and_where_it_cannot_there_is_an_estimate() {
             conversation_hint: None,
             deadline: None,
             trace: None,
+            source: None,
         };
         let ask = r#"{"model":"up/m","messages":[{"role":"user","content":"hi"}]}"#;
         let counted = router.count(&cx, OpenAiChat.read_call(ask.into()).unwrap()).await;

@@ -150,6 +150,7 @@ fn cx() -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 

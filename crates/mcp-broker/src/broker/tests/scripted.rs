@@ -162,6 +162,7 @@ pub(super) fn cx(person: &str) -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
 
