@@ -65,7 +65,7 @@ pub use message::{
 pub use message::{ToolResult, ToolUse};
 pub use pattern::Pattern;
 pub use preferences::{MaxPrice, Preferences, Sort};
-pub use principal::{Actor, Principal, PrincipalKind, Scopes};
+pub use principal::{Actor, Identity, Principal, PrincipalKind, Scopes};
 pub use reply::{
     Attempt, Citation, DialectId, Excluded, Finish, Frame, ModelEvent, ModelReply, Route,
 };

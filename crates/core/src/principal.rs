@@ -1,11 +1,12 @@
 //! Who calls.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyId, Pattern};
+use crate::{KeyId, Pattern, Secret, Timestamp};
 
 /// A person or a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct Principal {
     pub scopes: Arc<Scopes>,
     /// Who acts for the principal, nearest first (RFC 8693 §4.1 `act`). Empty where it acts itself.
     pub actors: Vec<Actor>,
+    /// What an identity provider says about them, where one vouched.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl Principal {
@@ -47,12 +50,84 @@ impl Principal {
             key_name: None,
             scopes: Arc::new(Scopes::default()),
             actors: Vec::new(),
+            identity: None,
         }
     }
 
     /// A person with all scopes.
     pub fn person(id: impl Into<Arc<str>>) -> Self {
         Self { kind: PrincipalKind::Person, ..Self::service(id) }
+    }
+}
+
+/// What an identity provider says about a principal.
+///
+/// ```
+/// use doorward_core::{Identity, Secret};
+/// let token = Some(Secret::new("eyJ.e30.c2ln"));
+/// let alice = Identity { token, ..Identity::new("https://idp.example", "00u1") };
+/// assert_eq!(alice.is_in("admins"), None, "nobody said");
+/// assert!(!format!("{alice:?}").contains("eyJ"));
+/// ```
+#[derive(Clone)]
+pub struct Identity {
+    /// The provider's issuer identifier, exactly as it writes itself.
+    pub issuer: Arc<str>,
+    /// Who it is there: the `sub` claim. Unique at the issuer only.
+    pub subject: Arc<str>,
+    /// The groups. `None` where they are not known: nobody said, or there were too many to say.
+    pub groups: Option<Vec<Arc<str>>>,
+    /// The roles.
+    pub roles: Vec<Arc<str>>,
+    /// The client that the token was issued to (`azp`, `client_id`).
+    pub client: Option<Arc<str>>,
+    /// The token that was shown, to be exchanged on the principal's behalf.
+    pub token: Option<Secret>,
+    /// When that token ends.
+    pub expires: Option<Timestamp>,
+}
+
+impl Identity {
+    /// Of this issuer's subject nothing more is known.
+    pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            groups: None,
+            roles: Vec::new(),
+            client: None,
+            token: None,
+            expires: None,
+        }
+    }
+
+    /// Whether it is in the group; `None` where its groups are not known.
+    pub fn is_in(&self, group: &str) -> Option<bool> {
+        let groups = self.groups.as_ref()?;
+        Some(groups.iter().any(|known| &**known == group))
+    }
+}
+
+impl PartialEq for Identity {
+    /// Whether the same is said of the same subject, whichever token showed it.
+    fn eq(&self, other: &Self) -> bool {
+        let said = |one: &Self| (one.issuer.clone(), one.subject.clone(), one.client.clone());
+        said(self) == said(other) && self.groups == other.groups && self.roles == other.roles
+    }
+}
+
+impl Eq for Identity {}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("issuer", &self.issuer)
+            .field("subject", &self.subject)
+            .field("groups", &self.groups)
+            .field("roles", &self.roles)
+            .field("client", &self.client)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
     }
 }
 

@@ -158,6 +158,7 @@ impl From<KeyRecord> for Entry {
             key_name: Some(key.name),
             scopes: Arc::new(key.scopes),
             actors: Vec::new(),
+            identity: None,
         };
         Self { hash: key.hash, expires: key.expires, principal: Arc::new(principal) }
     }
