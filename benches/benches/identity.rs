@@ -22,16 +22,16 @@ fn main() {
         VirtualKeys::new(store, pepper(), Arc::new(SystemClock), Guesses::default()).unwrap();
     let check = |token: &Presented| keys.authenticate(black_box(token)).now_or_never().unwrap();
 
-    let known = Presented { token: shown, source: None };
+    let known = Presented { token: shown, ..Presented::default() };
     criterion.bench_function("identity/a known key among 1000", |bench| {
         bench.iter(|| check(&known).unwrap());
     });
     let (stranger, _) = minted(5000, NewKey::new("ci", "build"));
-    let unknown = Presented { token: Some(stranger), source: None };
+    let unknown = Presented { token: Some(stranger), ..Presented::default() };
     criterion.bench_function("identity/an unknown key", |bench| {
         bench.iter(|| check(&unknown).unwrap_err());
     });
-    let shapeless = Presented { token: Some(Secret::new("sk-1234")), source: None };
+    let shapeless = Presented { token: Some(Secret::new("sk-1234")), ..Presented::default() };
     criterion.bench_function("identity/no key at all", |bench| {
         bench.iter(|| check(&shapeless).unwrap_err());
     });

@@ -14,6 +14,20 @@ pub struct Presented {
     pub token: Option<Secret>,
     /// Where the request came from.
     pub source: Option<IpAddr>,
+    /// The proof that the caller has the key which the token is bound to, where it came as
+    /// `Authorization: DPoP`. Shown beside `Bearer`, a proof is none (RFC 9449 §7.2).
+    pub proof: Option<Proof>,
+}
+
+/// A proof of possession and the request it is for (RFC 9449 §4).
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The `DPoP` header's value: a signed JWT. Empty where the header is missing or repeated.
+    pub jws: Secret,
+    /// The request's method.
+    pub method: Arc<str>,
+    /// The request's URL as the caller wrote it: the gateway's public one.
+    pub url: Arc<str>,
 }
 
 /// Establishes who calls.

@@ -44,7 +44,7 @@ mod tool;
 mod usage;
 
 pub use access::{
-    Action, Audience, Authenticator, Authorizer, Credential, Credentials, Presented, Refusal,
+    Action, Audience, Authenticator, Authorizer, Credential, Credentials, Presented, Proof, Refusal,
 };
 pub use call::{Model, ModelCall, Models, Params, RawCall, ResponseFormat, ToolChoice, ToolDef};
 pub use catalogue::{Fetch, FetchCall, Interest, Item, ItemKind, ItemList, News, Offers};

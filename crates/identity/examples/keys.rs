@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = Arc::new(Memory::default());
     store.insert(&record)?;
     let keys = VirtualKeys::new(store.clone(), pepper, clock.clone(), Guesses::default())?;
-    let shown = Presented { token: Some(text), source: None };
+    let shown = Presented { token: Some(text), ..Presented::default() };
     let check = || keys.authenticate(&shown).now_or_never().ok_or("never waits");
     println!("before: {:?}", check()?.map(|principal| principal.id.clone()));
 

@@ -21,7 +21,7 @@
 //!
 //! # futures_util::FutureExt::now_or_never(async {
 //! // The key that was given out is known,
-//! let shown = Presented { token: Some(text), source: None };
+//! let shown = Presented { token: Some(text), ..Presented::default() };
 //! let principal = keys.authenticate(&shown).await?;
 //! assert_eq!(&*principal.id, "build@example.com");
 //! assert!(!principal.scopes.allows_tool("mail__send_email"));

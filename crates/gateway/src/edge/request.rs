@@ -51,7 +51,7 @@ pub(super) fn presented(source: IpAddr, uri: &http::Uri, headers: &HeaderMap) ->
     };
     let token = bearer.or_else(|| KEY_HEADERS.iter().find_map(text));
     let token = token.map(Secret::new).or_else(|| in_query().map(Secret::new));
-    Presented { token, source: Some(source) }
+    Presented { token, source: Some(source), ..Presented::default() }
 }
 
 /// Browsers may be led here by any page; a page must neither call nor rebind a name to us.

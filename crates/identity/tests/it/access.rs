@@ -47,7 +47,7 @@ impl Bench {
 
     fn show(&self, text: &str, source: Option<&str>) -> Result<Arc<Principal>, Box<CallError>> {
         let source = source.map(|text| text.parse::<IpAddr>().unwrap());
-        let shown = Presented { token: Some(Secret::new(text)), source };
+        let shown = Presented { token: Some(Secret::new(text)), source, ..Presented::default() };
         self.keys.authenticate(&shown).now_or_never().unwrap().map_err(Box::new)
     }
 }
@@ -111,7 +111,7 @@ fn a_hash_without_its_pepper_opens_nothing() {
     let other = Pepper::from_bytes([6; 32]);
     let keys =
         VirtualKeys::new(bench.store.clone(), other, bench.clock.clone(), Guesses::default());
-    let shown = Presented { token: Some(text), source: None };
+    let shown = Presented { token: Some(text), ..Presented::default() };
     assert!(keys.unwrap().authenticate(&shown).now_or_never().unwrap().is_err());
 }
 
@@ -163,7 +163,7 @@ fn keys_outlive_a_failing_store_for_as_long_as_was_said() {
     let keys = VirtualKeys::new(store.clone(), pepper(), clock.clone(), Guesses::default())
         .unwrap()
         .with_stale_after(Duration::from_secs(30));
-    let shown = Presented { token: Some(text), source: None };
+    let shown = Presented { token: Some(text), ..Presented::default() };
     let check = || keys.authenticate(&shown).now_or_never().unwrap().map_err(|error| error.code);
     store.1.store(true, Ordering::SeqCst);
     assert!(keys.refresh().is_err());

@@ -131,7 +131,7 @@ fn checking_keys() {
     for seed in 0..1000 {
         let (text, record) = minted(seed, NewKey::new("ci", "build"));
         store.insert(&record).unwrap();
-        texts.push(Presented { token: Some(text), source: None });
+        texts.push(Presented { token: Some(text), ..Presented::default() });
     }
     let keys =
         VirtualKeys::new(store, pepper(), Arc::new(SystemClock), Guesses::default()).unwrap();
