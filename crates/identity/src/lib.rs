@@ -36,8 +36,11 @@
 //! ```
 //!
 //! [`Rules`] decides by the key's scopes, [`StaticCredentials`] holds the providers' own keys. With
-//! the feature `oauth-client`, `oauth_client` gets tokens of MCP servers for each user.
+//! the feature `oauth-client`, `oauth_client` gets tokens of MCP servers for each user; with `cedar`,
+//! `cedar` decides by policies.
 
+#[cfg(feature = "cedar")]
+pub mod cedar;
 mod credentials;
 mod guesses;
 mod key;
