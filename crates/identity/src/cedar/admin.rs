@@ -162,9 +162,8 @@ impl AdminPolicies {
         };
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA)
             .map_err(|error| PolicyError::new(told(&error, &schema_file, SCHEMA, 0)))?;
-        let read: PolicySet = POLICIES
-            .parse()
-            .map_err(|error| PolicyError::new(told(&error, &file, POLICIES, 0)))?;
+        let read: PolicySet =
+            POLICIES.parse().map_err(|error| PolicyError::new(told(&error, &file, POLICIES, 0)))?;
         let named = read.policies().map(|policy| match policy.annotation("id") {
             Some(id) => policy.new_id(cedar_policy::PolicyId::new(id)),
             None => policy.clone(),
@@ -235,11 +234,7 @@ impl AdminPolicies {
         })
     }
 
-    fn somebody(
-        &self,
-        principal: &Principal,
-        roles: HashSet<EntityUid>,
-    ) -> Result<Entity, String> {
+    fn somebody(&self, principal: &Principal, roles: HashSet<EntityUid>) -> Result<Entity, String> {
         let kind = match principal.kind {
             PrincipalKind::Person => &self.names.user,
             PrincipalKind::Service => &self.names.service,
@@ -272,10 +267,8 @@ impl AdminPolicies {
                 Ok((self.somebody(to, HashSet::new())?, context(pairs)?))
             }
             _ => {
-                let gateway = Entity::new_no_attrs(
-                    uid(&self.names.gateway, "gateway"),
-                    HashSet::new(),
-                );
+                let gateway =
+                    Entity::new_no_attrs(uid(&self.names.gateway, "gateway"), HashSet::new());
                 Ok((gateway, Context::empty()))
             }
         }

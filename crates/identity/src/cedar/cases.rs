@@ -275,7 +275,8 @@ impl Case {
             value.map_err(|error| format!("{key}: {}", error.message()))
         }
         let (name, policy) = (take(&mut row, "name")?, take(&mut row, "policy")?);
-        let expect = take(&mut row, "expect")?.ok_or("expected `expect = \"allow\"` or `\"deny\"`")?;
+        let expect =
+            take(&mut row, "expect")?.ok_or("expected `expect = \"allow\"` or `\"deny\"`")?;
         let asking = Asking::deserialize(row).map_err(|error| error.message().to_owned())?;
         Ok(Self { name, expect, policy, asking })
     }

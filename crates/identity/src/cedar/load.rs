@@ -181,7 +181,10 @@ fn read(source: &PolicySource) -> Result<Vec<Written>, PolicyError> {
     let place = |byte: Option<usize>| Place::at(file, text, byte.unwrap_or(0));
     if let Some(template) = set.templates().next() {
         let at = place(template.as_ref().loc().map(|loc| loc.span.offset()));
-        return Err(PolicyError::one(at, "templates (`?principal`, `?resource`) are not used here"));
+        return Err(PolicyError::one(
+            at,
+            "templates (`?principal`, `?resource`) are not used here",
+        ));
     }
     set.policies()
         .map(|policy| {
@@ -233,7 +236,11 @@ fn validate(
         match warning {
             Warning::ImpossiblePolicy(_) | Warning::InvalidActionApplication(_) => {
                 // One policy, one fault: the errors tell more.
-                if !faults.iter().any(|fault| found.iter().any(|f| f.place.file == fault.place.file && f.place.line == fault.place.line)) {
+                if !faults.iter().any(|fault| {
+                    found.iter().any(|f| {
+                        f.place.file == fault.place.file && f.place.line == fault.place.line
+                    })
+                }) {
                     faults.extend(found.into_iter().map(never));
                 }
             }

@@ -195,7 +195,8 @@ impl Policies {
                 cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id(),
             });
             if let Some(one) = self.first(might.diagnostics().reason().chain(errors)) {
-                let reason = format!("policy `{}` asks for groups, and yours are not known", one.id);
+                let reason =
+                    format!("policy `{}` asks for groups, and yours are not known", one.id);
                 return Some(
                     Decision::deny(self.words.groups.clone(), reason)
                         .with_remedy("sign in again, so that the identity provider tells them"),

@@ -167,7 +167,8 @@ fn principal(
         // somewhere, and a key does not tell them.
         None => listed.is_some() || principal.kind == PrincipalKind::Service,
     };
-    let attributes = HashMap::from([("id".to_owned(), Value::new_string(principal.id.to_string()))]);
+    let attributes =
+        HashMap::from([("id".to_owned(), Value::new_string(principal.id.to_string()))]);
     let entity = Entity::new(who, attributes, parents).map_err(Unaskable::other)?;
     Ok((entity, known))
 }
@@ -255,10 +256,7 @@ fn labelled(label: &Label) -> Result<Value, Unaskable> {
         ("integrity".to_owned(), text(label.integrity.as_str())),
         ("choice".to_owned(), text(label.choice.as_str())),
         ("trusted".to_owned(), Value::new_bool(label.is_trusted())),
-        (
-            "sources".to_owned(),
-            Value::new_set(label.sources.names().iter().map(|name| text(name))),
-        ),
+        ("sources".to_owned(), Value::new_set(label.sources.names().iter().map(|name| text(name)))),
         ("sources_complete".to_owned(), Value::new_bool(!label.sources.has_more())),
     ])
     .map_err(Unaskable::other)

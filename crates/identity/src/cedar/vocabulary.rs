@@ -143,9 +143,10 @@ fn declare(
 ) -> Result<(), PolicyError> {
     let (file, text) = (&source.file, &*source.text);
     let parsed = fragment(text, file)?;
-    let mut json = parsed.clone().to_json_value().map_err(|error| {
-        PolicyError::one(Place::at(file, text, 0), error.to_string())
-    })?;
+    let mut json = parsed
+        .clone()
+        .to_json_value()
+        .map_err(|error| PolicyError::one(Place::at(file, text, 0), error.to_string()))?;
     let mut faults = Vec::new();
     let mut wrong = |byte: usize, message: String| {
         faults.push(Fault { place: Place::at(file, text, byte), message });

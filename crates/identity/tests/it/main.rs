@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod access;
+#[cfg(all(test, feature = "cedar"))]
+mod cedar;
 #[cfg(test)]
 #[cfg(feature = "oauth-client")]
 mod oauth;
