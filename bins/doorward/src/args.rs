@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use doorward_core::{Digest, Pattern, TurnId};
+use doorward_core::{Digest, Integrity, Pattern, TurnId};
 
 /// The agent gateway between AI applications and the models and tools behind them.
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ pub(crate) enum Verb {
     /// MCP tools: what was approved of each, and what waits for approval
     #[command(subcommand)]
     Tools(Tools),
+    /// Policies: what they decide, and why
+    #[command(subcommand)]
+    Policy(Policy),
     /// The record of every call
     #[command(subcommand)]
     Audit(Audit),
@@ -104,6 +107,90 @@ pub(crate) enum Tools {
 
 fn digest(text: &str) -> Result<Digest, &'static str> {
     serde_json::from_value(text.into()).map_err(|_| "expected 64 hexadecimal digits")
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Run a table of cases (TOML) against the configured policies
+    Test {
+        /// The file
+        file: PathBuf,
+    },
+    /// Tell what the policies decide, which one it is, and why the others do not apply
+    Explain(Box<Explain>),
+    /// Print the schema that policies are checked against
+    Schema,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(crate) struct Explain {
+    /// Who calls: a person's id
+    #[arg(long, required_unless_present = "service", conflicts_with = "service")]
+    pub(crate) user: Option<String>,
+    /// Who calls: a service's id
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    /// Their groups, comma-separated, as an identity provider tells them
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) groups: Option<Vec<String>>,
+    /// Their roles, comma-separated
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) roles: Vec<String>,
+    /// Their team
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// Who acts for them, nearest first, comma-separated
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) actors: Vec<String>,
+    /// The name of the key they show
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The agent's name
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Where the request comes from
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source: Option<std::net::IpAddr>,
+    /// When, in RFC 3339 [default: now]
+    #[arg(long)]
+    pub(crate) time: Option<String>,
+    /// The model to call
+    #[arg(long, group = "thing", required = true)]
+    pub(crate) model: Option<String>,
+    /// The tool to call, `server__tool`
+    #[arg(long, group = "thing")]
+    pub(crate) tool: Option<String>,
+    /// The server whose resource is read
+    #[arg(long, group = "thing", value_name = "SERVER")]
+    pub(crate) resource_of: Option<String>,
+    /// The server whose prompt is got
+    #[arg(long, group = "thing", value_name = "SERVER")]
+    pub(crate) prompt_of: Option<String>,
+    /// The route that is relayed, `files` for instance
+    #[arg(long, group = "thing")]
+    pub(crate) route: Option<String>,
+    /// The arguments; without, whether the tool may be seen
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub(crate) arguments: Option<serde_json::Value>,
+    /// The context's label: `system`, `user`, `trusted` or `untrusted` [default: user]
+    #[arg(long, value_parser = integrity)]
+    pub(crate) label: Option<Integrity>,
+    /// Who chose, where that is less trusted
+    #[arg(long, value_parser = integrity)]
+    pub(crate) choice: Option<Integrity>,
+    /// The label's sources, comma-separated
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) sources: Vec<String>,
+}
+
+fn json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+fn integrity(text: &str) -> Result<Integrity, &'static str> {
+    let wrong = "expected `system`, `user`, `trusted` or `untrusted`";
+    serde_json::from_value(text.into()).map_err(|_| wrong)
 }
 
 #[derive(Debug, Subcommand)]

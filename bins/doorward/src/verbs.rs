@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use doorward_console::story::Paint;
 use doorward_console::tools::Which;
-use doorward_console::{Failure, audit, check, import, keys, tools};
+use doorward_console::{Failure, audit, check, import, keys, policy, tools};
 use doorward_core::{Clock, PrincipalKind, Scopes, SystemClock};
 use doorward_gateway::Surroundings;
 use doorward_gateway::config::{ConfigError, Environment, Root};
 use doorward_identity::NewKey;
+use doorward_identity::cedar::cases::Asking;
 
-use crate::args::{Arguments, Audit, CreateKey, Import, Keys, Tools, Verb};
+use crate::args::{Arguments, Audit, CreateKey, Explain, Import, Keys, Policy, Tools, Verb};
 use crate::report::{self, say};
 use crate::{demo, init, serve};
 
@@ -69,6 +70,10 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             let schema = schema.map_err(|error| Failure::of("no schema", error))?;
             return Ok(writeln!(out, "{schema}").map_err(Failure::from)?);
         }
+        Verb::Policy(Policy::Schema) => {
+            let text = doorward_identity::cedar::SCHEMA;
+            return Ok(write!(out, "{text}").map_err(Failure::from)?);
+        }
         Verb::Import(Import::Litellm { file }) => {
             return Ok(import::litellm_file(&file, &mut out, &mut io::stderr())?);
         }
@@ -102,6 +107,12 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             let count = keys::revoke(&root, &around, &key)?;
             writeln!(out, "revoked {count}").map_err(Failure::from)?;
         }
+        Verb::Policy(Policy::Test { file }) => {
+            policy::test(&root, &around, &file, paint, &mut out)?;
+        }
+        Verb::Policy(Policy::Explain(wanted)) => {
+            policy::explain(&root, &around, &asking(*wanted), paint, &mut out)?;
+        }
         Verb::Tools(verb) => act_on_tools(verb, &root, &around, paint, &mut out)?,
         Verb::Audit(Audit::Verify { export, public_key }) => {
             let told = audit::verify(&root, export.as_deref(), public_key.as_deref())?;
@@ -111,7 +122,12 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             audit::show(&root, turn, last, paint, &mut out)?;
         }
         Verb::Audit(Audit::Export) => drop(audit::export_to(&root, &mut out)?),
-        Verb::Init(_) | Verb::Import(_) | Verb::Schema | Verb::Demo(_) | Verb::DemoServer(_) => {}
+        Verb::Policy(Policy::Schema)
+        | Verb::Init(_)
+        | Verb::Import(_)
+        | Verb::Schema
+        | Verb::Demo(_)
+        | Verb::DemoServer(_) => {}
     }
     Ok(())
 }
@@ -164,4 +180,30 @@ fn new_key(wanted: CreateKey) -> NewKey {
         key = key.with_expiry(SystemClock.now().after(valid));
     }
     key
+}
+
+fn asking(wanted: Explain) -> Asking {
+    let all = |names: Vec<String>| names.into_iter().map(Into::into).collect();
+    Asking {
+        user: wanted.user,
+        service: wanted.service,
+        groups: wanted.groups.map(all),
+        roles: all(wanted.roles),
+        team: wanted.team.map(Into::into),
+        actors: all(wanted.actors),
+        key: wanted.key.map(Into::into),
+        agent: wanted.agent.map(Into::into),
+        source: wanted.source,
+        time: wanted.time,
+        model: wanted.model,
+        tool: wanted.tool,
+        resource_of: wanted.resource_of,
+        prompt_of: wanted.prompt_of,
+        route: wanted.route,
+        arguments: wanted.arguments,
+        label: wanted.label,
+        choice: wanted.choice,
+        sources: all(wanted.sources),
+        ..Asking::default()
+    }
 }

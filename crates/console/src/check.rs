@@ -45,6 +45,16 @@ pub fn check(
     {
         line(false, Failure::from(error).to_string())?;
     }
+    match doorward_gateway::policies(root, around.clock.clone()) {
+        Ok(None) => {}
+        Ok(Some(policies)) => {
+            line(true, format!("{} policies", policies.len()))?;
+            for warning in policies.warnings() {
+                line(true, format!("policy {warning}"))?;
+            }
+        }
+        Err(error) => line(false, Failure::from(error).to_string())?,
+    }
     let contracts = root.contract.len();
     line(true, format!("{} MCP servers, {contracts} tool contracts", root.server.len()))?;
     for server in root.server.iter().filter(|server| server.sandbox == SandboxMode::None) {

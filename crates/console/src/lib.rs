@@ -17,6 +17,7 @@ pub mod audit;
 pub mod check;
 pub mod import;
 pub mod keys;
+pub mod policy;
 pub mod story;
 pub mod tools;
 

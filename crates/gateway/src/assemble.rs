@@ -1,6 +1,7 @@
 //! Puts the shipped parts together as the configuration says.
 
 mod oauth;
+mod policies;
 mod routes;
 mod servers;
 mod tasks;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use doorward_audit::{Recorder, SigningKey};
 use doorward_core::{Clock, Credentials, Entropy, Names, PooledEntropy, SystemClock, Tools};
 use doorward_guardrails::{Contracts, Stance, ToolEngine};
-use doorward_identity::{Guesses, Pepper, Rules, VirtualKeys};
+use doorward_identity::{Guesses, Pepper, VirtualKeys};
 use doorward_mcp_broker::{Broker, ServerStatus};
 use doorward_store::{Sqlite, SqlitePins};
 use tokio::task::JoinHandle;
@@ -26,6 +27,7 @@ use crate::keep::{Keep, KeepError};
 use crate::metrics::Metrics;
 use crate::own::{OwnTools, SearchNames};
 
+pub use policies::policies;
 pub use routes::upstreams;
 pub use servers::check_servers;
 
@@ -130,8 +132,9 @@ impl Gateway {
         let guard_key = storage.keep.guard_key(&*around.entropy)?;
         let guard = guard(root, names, contracts.clone(), guard_key, around);
         let metrics = Arc::new(Metrics::default());
+        let (authorizer, in_force) = policies::authorizer(root, &around.clock)?;
         let policy = Policy {
-            authorizer: Arc::new(Rules::default()),
+            authorizer,
             guard: Arc::new(guard),
             ledger: limits.clone(),
             sink: storage.recorder.clone(),
@@ -154,6 +157,7 @@ impl Gateway {
             Edge::new(Enforced::new(models, policy.clone()), Enforced::new(tools, policy), parts);
         let tasks = vec![
             tokio::spawn(tasks::refresh_keys(storage.keys)),
+            tokio::spawn(policies::refresh(in_force)),
             tokio::spawn(tasks::refresh_models(router, around.entropy.clone())),
             tokio::spawn(tasks::refresh_prices(limits, Arc::new(root.clone()), upstreams.clone())),
             tokio::spawn(tasks::refresh_pins(storage.pins, broker.clone())),

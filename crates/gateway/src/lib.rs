@@ -19,7 +19,7 @@ mod purse;
 pub use around::{Policy, RecordTools};
 pub use assemble::{
     Gateway, Sight, StartError, Surroundings, check_servers, missing_secrets, open_storage,
-    upstreams,
+    policies, upstreams,
 };
 pub use doorward_mcp_broker::ServerStatus;
 pub use doorward_sandbox::Layer;

@@ -47,6 +47,7 @@ pub(super) fn check(root: &Root) -> Result<(), Fault> {
     profiles(root)?;
     mcp(root)?;
     limits(root)?;
+    policy(root)?;
     contracts(root)
 }
 
@@ -233,6 +234,18 @@ fn limits(root: &Root) -> Result<(), Fault> {
             suggestion: Some(
                 "expected `fallback = { input = …, output = … }` beside it".to_owned(),
             ),
+        });
+    }
+    Ok(())
+}
+
+fn policy(root: &Root) -> Result<(), Fault> {
+    let Some(policy) = &root.policy else { return Ok(()) };
+    if policy.files.is_empty() {
+        return Err(Fault {
+            trail: vec!["policy".into(), "files".into()],
+            message: "no files: nothing would be decided by them".to_owned(),
+            suggestion: Some("expected `files = [\"house.cedar\"]`".to_owned()),
         });
     }
     Ok(())

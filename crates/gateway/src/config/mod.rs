@@ -17,6 +17,7 @@ mod check;
 mod error;
 mod leaf;
 mod locate;
+mod policy;
 mod routes;
 mod sections;
 mod servers;
@@ -29,6 +30,7 @@ use serde::Deserialize;
 pub use doorward_model_router::Span;
 pub use error::ConfigError;
 pub use leaf::{Environment, SecretRef, SecretRefError, Size};
+pub use policy::{PolicyConfig, PolicyDefault};
 pub use routes::{
     AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,
 };
@@ -71,6 +73,8 @@ pub struct Root {
     pub price: Vec<doorward_ledger::PriceRule>,
     /// Money.
     pub ledger: LedgerConfig,
+    /// Who may use what with what.
+    pub policy: Option<PolicyConfig>,
     /// The guard.
     pub guard: GuardConfig,
     /// The record.
