@@ -7,6 +7,7 @@ mod client;
 mod edges;
 mod faults;
 mod planes;
+mod policies;
 mod records;
 mod secrets;
 mod stack;

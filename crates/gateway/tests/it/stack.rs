@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use doorward_audit::{Options, Recorder};
 use doorward_core::{
-    Clock, Credential, Event, EventId, Models, Outcome, Scopes, Secret, SystemEntropy, Timestamp,
-    Tools,
+    Authorizer, Clock, Credential, Event, EventId, Models, Outcome, Scopes, Secret, SystemEntropy,
+    Timestamp, Tools,
 };
 use doorward_gateway::{
     Edge, EdgeLimits, EdgeMcp, EdgeParts, Enforced, Metrics, Policy, RecordTools, serve_connection,
@@ -51,6 +51,7 @@ pub(crate) struct Setup {
     pub(crate) scopes: Scopes,
     pub(crate) limits: EdgeLimits,
     pub(crate) record_tools: RecordTools,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
     /// Puts something between the policy and the router.
     pub(crate) models: fn(Arc<dyn Models>) -> Arc<dyn Models>,
 }
@@ -70,6 +71,7 @@ impl Default for Setup {
                 kept: 64 << 10,
             },
             record_tools: RecordTools::Before,
+            authorizer: Arc::new(Rules::default()),
             models: |models| models,
         }
     }
@@ -101,7 +103,7 @@ impl Setup {
         let counters = Arc::new(doorward_ledger::Memory::default());
         let ledger = Limits::new(self.rules, prices(), counters, clock.clone()).unwrap();
         let policy = Policy {
-            authorizer: Arc::new(Rules::default()),
+            authorizer: self.authorizer,
             guard: Arc::new(guard),
             ledger: Arc::new(ledger),
             sink: recorder.clone(),
