@@ -1,6 +1,6 @@
 //! From texts to policies that can decide.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{
@@ -228,26 +228,37 @@ fn validate(
     };
     let mut faults = Vec::new();
     for error in result.validation_errors() {
-        faults.extend(place(error.policy_id(), error));
+        faults.extend(place(error.policy_id(), error).into_iter().map(brief));
     }
+    // What is wrong is told for every action that it is wrong for: once is enough.
+    faults.sort_by(|a: &Fault, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
+    faults.dedup_by(|a, b| a.place == b.place);
+    let wrong: HashSet<PolicyId> =
+        result.validation_errors().map(|error| error.policy_id().clone()).collect();
     let mut warnings = Vec::new();
     for warning in result.validation_warnings() {
-        let found = place(warning.policy_id(), warning);
+        let id = warning.policy_id();
+        let found = place(id, warning).into_iter().map(brief);
         match warning {
+            // Of a policy that is wrong the error says enough.
             Warning::ImpossiblePolicy(_) | Warning::InvalidActionApplication(_) => {
-                // One policy, one fault: the errors tell more.
-                if !faults.iter().any(|fault| {
-                    found.iter().any(|f| {
-                        f.place.file == fault.place.file && f.place.line == fault.place.line
-                    })
-                }) {
-                    faults.extend(found.into_iter().map(never));
-                }
+                faults.extend(found.map(never).filter(|_| !wrong.contains(id)).take(1));
             }
             _ => warnings.extend(found),
         }
     }
+    faults.dedup_by(|a, b| a.place == b.place);
     if faults.is_empty() { Ok(warnings) } else { Err(PolicyError::new(faults)) }
+}
+
+/// Without the policy's name, as the place says where it is.
+fn brief(mut fault: Fault) -> Fault {
+    if let Some((_, rest)) =
+        fault.message.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, "))
+    {
+        fault.message = rest.to_owned();
+    }
+    fault
 }
 
 fn never(mut fault: Fault) -> Fault {
