@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use doorward_core::{Digest, Integrity, Pattern, TurnId};
 
 /// The agent gateway between AI applications and the models and tools behind them.
@@ -123,7 +123,7 @@ pub(crate) enum Policy {
 }
 
 #[derive(Debug, Args)]
-#[group(skip)]
+#[command(group(ArgGroup::new("thing").required(true)))]
 pub(crate) struct Explain {
     /// Who calls: a person's id
     #[arg(long, required_unless_present = "service", conflicts_with = "service")]
@@ -156,7 +156,7 @@ pub(crate) struct Explain {
     #[arg(long)]
     pub(crate) time: Option<String>,
     /// The model to call
-    #[arg(long, group = "thing", required = true)]
+    #[arg(long, group = "thing")]
     pub(crate) model: Option<String>,
     /// The tool to call, `server__tool`
     #[arg(long, group = "thing")]

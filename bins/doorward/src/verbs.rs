@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_console::story::Paint;
@@ -183,7 +184,7 @@ fn new_key(wanted: CreateKey) -> NewKey {
 }
 
 fn asking(wanted: Explain) -> Asking {
-    let all = |names: Vec<String>| names.into_iter().map(Into::into).collect();
+    let all = |names: Vec<String>| -> Vec<Arc<str>> { names.into_iter().map(Into::into).collect() };
     Asking {
         user: wanted.user,
         service: wanted.service,

@@ -106,3 +106,65 @@ pub(super) fn as_permit(mut policy: Value) -> Value {
     policy["effect"] = json!("permit");
     policy
 }
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::Policy;
+
+    use super::*;
+
+    #[test]
+    fn what_is_asked_about_is_found_wherever_it_stands() {
+        let none = Mentions::default();
+        for (text, expected) in [
+            ("permit(principal, action, resource);", none),
+            (
+                "permit(principal in Group::\"a\", action, resource);",
+                Mentions { groups: true, ..none },
+            ),
+            (
+                "permit(principal is User in Group::\"a\", action, resource);",
+                Mentions { groups: true, ..none },
+            ),
+            (
+                "permit(principal, action, resource) unless { [principal in Group::\"a\"] == [] };",
+                Mentions { groups: true, ..none },
+            ),
+            (
+                "permit(principal, action, resource) when { context has label };",
+                Mentions { label: true, ..none },
+            ),
+            (
+                "permit(principal, action, resource) when { context has time.hour };",
+                Mentions { time: true, ..none },
+            ),
+            (
+                "forbid(principal, action, resource) when { context.arguments has x.y };",
+                Mentions { arguments: true, ..none },
+            ),
+            (
+                "forbid(principal, action, resource) when { context[\"arguments_complete\"] };",
+                Mentions { arguments: true, ..none },
+            ),
+            (
+                "forbid(principal, action, resource) when { { a: context } == { a: context } };",
+                Mentions { time: true, arguments: true, label: true, groups: false },
+            ),
+            ("forbid(principal, action, resource) when { resource.name == \"Group\" };", none),
+        ] {
+            let json = Policy::parse(None, text).unwrap().to_json().unwrap();
+            assert_eq!(Mentions::of(&json), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_leaves_a_policy_that_applies_more_often() {
+        let text = "permit(principal in Group::\"a\", action, resource)\n\
+                    when { context.label.trusted } unless { context has agent };";
+        let json = Policy::parse(None, text).unwrap().to_json().unwrap();
+        let loose = without(&json, |mentions| mentions.groups || mentions.label);
+        let told = Policy::from_json(None, loose).unwrap().to_string();
+        assert!(!told.contains("Group") && !told.contains("label"), "{told}");
+        assert!(told.contains("agent"), "{told}");
+    }
+}

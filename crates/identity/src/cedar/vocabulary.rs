@@ -171,7 +171,8 @@ fn declare(
         }
         whole[""]["commonTypes"][&name] = definition;
         let Some(tool) = parsed.common_type_annotation(None, &name, "tool") else { continue };
-        if tool != "*" && !tool.contains("__") {
+        // What no tool can be called would declare nothing.
+        if tool != "*" && (!tool.contains("__") || tool.contains(['.', '*'])) {
             wrong(byte, format!("`{tool}` is not a tool's name: expected `server__tool` or `*`"));
             continue;
         }
@@ -189,15 +190,19 @@ fn declare(
     if faults.is_empty() { Ok(()) } else { Err(PolicyError::new(faults)) }
 }
 
-/// Where a word stands, as the schema's own form has no places.
-fn find(text: &str, word: &str) -> usize {
-    text.find(word).unwrap_or(0)
+/// Where a name stands, as the schema's own form has no places.
+fn find(text: &str, name: &str) -> usize {
+    let ends = |at: usize| {
+        let after = text[at + name.len()..].chars().next();
+        after.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+    };
+    text.match_indices(name).map(|(at, _)| at).find(|&at| ends(at)).unwrap_or(0)
 }
 
-/// The ids of an action's own and its groups.
+/// Whether an action is the named one, or in the named group.
 pub(super) fn is_or_in(verb: &Verb, named: &EntityUid) -> bool {
     verb.uid == *named || verb.groups.contains(named)
 }
 
-/// Keyed by the shipped actions' names, for explanations.
+/// Something for every action, by the action's name.
 pub(super) type ByAction<T> = HashMap<Arc<str>, T>;

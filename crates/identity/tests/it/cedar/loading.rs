@@ -65,6 +65,7 @@ fn wrong_declarations_are_told() {
         ("@tool(\"a__b\")\ntype A = { x: Text };", "t.cedarschema:2: … Text"),
         ("entity Thing;", "t.cedarschema:1:8: … only types"),
         ("@tool(\"nothing\")\ntype A = {};", "t.cedarschema:2:1: … not a tool's name"),
+        ("@tool(\"a__*\")\ntype A = {};", "t.cedarschema:2:1: … not a tool's name"),
         (
             "@tool(\"a__b\")\ntype A = {};\n@tool(\"a__b\")\ntype B = {};",
             "t.cedarschema:4:1: … by `A` already",
