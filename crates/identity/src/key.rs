@@ -315,6 +315,9 @@ impl KeyText {
     /// A regular expression that finds keys in text, for secret scanners.
     pub const REGEX: &'static str = r"\bdw-[0-9A-Za-z]{72}\b";
 
+    /// What every key's text begins with.
+    pub(crate) const PREFIX: &'static str = PREFIX;
+
     /// Whether a text can be a key at all, at the cost of a glance.
     pub(crate) fn is_shaped(text: &str) -> bool {
         text.len() == LENGTH && text.starts_with(PREFIX)

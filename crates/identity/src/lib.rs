@@ -37,12 +37,16 @@
 //!
 //! [`Rules`] decides by the key's scopes, [`StaticCredentials`] holds the providers' own keys. With
 //! the feature `oauth-client`, `oauth_client` gets tokens of MCP servers for each user; with `cedar`,
-//! `cedar` decides by policies.
+//! `cedar` decides by policies; with `jwt`, `jwt` knows callers by tokens of identity providers.
+//! [`Authenticators`] takes keys and tokens at one door.
 
+mod authenticators;
 #[cfg(feature = "cedar")]
 pub mod cedar;
 mod credentials;
 mod guesses;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 mod key;
 mod keys;
 #[cfg(feature = "oauth-client")]
@@ -50,6 +54,7 @@ pub mod oauth_client;
 mod rules;
 mod store;
 
+pub use authenticators::Authenticators;
 pub use credentials::StaticCredentials;
 pub use guesses::Guesses;
 pub use key::{KeyHash, KeyRecord, KeyText, KeyTextError, MintError, NewKey, Pepper, mint};

@@ -62,6 +62,8 @@ pub use client::OAuthClient;
 pub use consent::{Callback, Question, Visitor};
 pub use discovery::{Discovery, Found};
 pub use fault::OAuthError;
+#[cfg(feature = "jwt")]
+pub(crate) use http::document;
 pub use http::{Answer, Ask, Content, Http, HttpError, HyperHttp, TlsError};
 pub use metadata::ServerMetadata;
 pub use registration::{ClientProof, KnownClient};

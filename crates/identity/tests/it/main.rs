@@ -4,6 +4,8 @@
 mod access;
 #[cfg(all(test, feature = "cedar"))]
 mod cedar;
+#[cfg(all(test, feature = "jwt"))]
+mod jwt;
 #[cfg(test)]
 #[cfg(feature = "oauth-client")]
 mod oauth;
