@@ -1,4 +1,5 @@
-//! Virtual keys, scopes, credentials and the OAuth client through their public face.
+//! Virtual keys, tokens, scopes, policies, credentials and the OAuth client through their public
+//! face.
 
 #[cfg(test)]
 mod access;
@@ -6,6 +7,5 @@ mod access;
 mod cedar;
 #[cfg(all(test, feature = "jwt"))]
 mod jwt;
-#[cfg(test)]
-#[cfg(feature = "oauth-client")]
+#[cfg(all(test, feature = "oauth-client"))]
 mod oauth;
