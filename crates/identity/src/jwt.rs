@@ -63,8 +63,8 @@ use self::check::{Trusted, Verified};
 pub use self::claim::{Claim, Requirement};
 use self::compact::Compact;
 pub use self::directory::{Directory, Member};
-use self::issuer::{Named, TENANT};
 pub use self::issuer::{Freshness, Issuer, Keys};
+use self::issuer::{Named, TENANT};
 use self::key::VerifyingKey;
 pub use self::mapping::{Allowance, Holds, Mapping, Name};
 use self::proof::Proofs;
@@ -87,7 +87,7 @@ struct Inner {
     trusted: Vec<Arc<Trusted>>,
     clock: Arc<dyn Clock>,
     longest: usize,
-    cache: Cache,
+    cache: Cache<Verified>,
     revocations: Option<Arc<dyn Revocations>>,
     proofs: Proofs,
     failures: Failures,

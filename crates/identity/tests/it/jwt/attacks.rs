@@ -48,10 +48,7 @@ async fn alg_confusion_an_rsa_key_is_no_hmac_secret() {
     assert_eq!(door.refusal(&other.token(&claims)).await, "the issuer has no such key");
     let issuer = Issuer::new(idp.issuer(), [US]).with_algorithms([Algorithm::Ps256]);
     let strict = Door::of([issuer]);
-    assert_eq!(
-        strict.refusal(&idp.signer.token(&claims)).await,
-        "the algorithm is not allowed"
-    );
+    assert_eq!(strict.refusal(&idp.signer.token(&claims)).await, "the algorithm is not allowed");
     let pss = idp.signer.token_with(&json!({"alg": "PS256"}), &claims);
     assert!(strict.show(&pss).await.is_ok());
 }
@@ -239,7 +236,8 @@ async fn duplicate_claims_truncation_and_garbage_are_refused() {
         }
         changed[at] = was;
     }
-    for garbage in ["", "a.b.c", "...", "ey.ey.ey", "🦀.🦀.🦀", "dw-123", &"a".repeat(10_000)] {
+    for garbage in ["", "a.b.c", "...", "ey.ey.ey", "🦀.🦀.🦀", "dw-123", &"a".repeat(10_000)]
+    {
         door.refusal(garbage).await;
     }
 }

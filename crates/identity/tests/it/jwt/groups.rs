@@ -18,10 +18,7 @@ struct Graph {
 }
 
 impl Directory for Graph {
-    fn groups<'a>(
-        &'a self,
-        member: &'a Member,
-    ) -> BoxFuture<'a, Result<Vec<Arc<str>>, CallError>> {
+    fn groups<'a>(&'a self, member: &'a Member) -> BoxFuture<'a, Result<Vec<Arc<str>>, CallError>> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::SeqCst);
             let known = (member.tenant.as_deref(), member.object.as_deref());

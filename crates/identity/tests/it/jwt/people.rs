@@ -83,9 +83,8 @@ async fn one_issuer_for_many_tenants_accepts_those_listed() {
         .with_keys(Keys::DiscoveredAt(format!("{}{place}", idp.issuer())))
         .with_tenants(["t1", "t2"])]);
     let iss = |named: &str| format!("{}/{named}/v2.0", idp.issuer());
-    let token = |named: &str, tid: &str| {
-        idp.signer.token(&door.claims(&iss(named), &json!({"tid": tid})))
-    };
+    let token =
+        |named: &str, tid: &str| idp.signer.token(&door.claims(&iss(named), &json!({"tid": tid})));
     for (named, tid, good) in
         [("t1", "t1", true), ("t2", "t2", true), ("t3", "t3", false), ("t1", "t2", false)]
     {

@@ -46,8 +46,7 @@ async fn a_key_that_was_taken_back_verifies_nothing_any_more() {
     let (mut idp, door) = pair().await;
     let token = idp.signer.token(&door.claims(&idp.issuer(), &json!({})));
     assert!(door.show(&token).await.is_ok());
-    for (kid, cause) in
-        [("k2", "the issuer has no such key"), ("k2", "the signature does not fit")]
+    for (kid, cause) in [("k2", "the issuer has no such key"), ("k2", "the signature does not fit")]
     {
         let token = idp.signer.token(&door.claims(&idp.issuer(), &json!({})));
         // The second time, another key goes under the same name.
@@ -181,7 +180,9 @@ async fn keys_come_from_where_it_was_said() {
 
 #[tokio::test]
 async fn a_token_without_a_key_id_is_tried_by_the_few_keys_that_fit() {
-    let idp = Idp::with("", Signer { kid: None, ..Signer::es256("") }).await;
+    let mut signer = Signer::es256("");
+    signer.kid = None;
+    let idp = Idp::with("", signer).await;
     let door = Door::of([Issuer::new(idp.issuer(), [US])]);
     let token = idp.signer.token(&door.claims(&idp.issuer(), &json!({})));
     let others = |count| (0..count).map(|_| Signer::es256("x").jwk());
