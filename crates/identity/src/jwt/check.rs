@@ -132,13 +132,13 @@ pub(crate) fn terms(
         Ok(whole.map(|whole| Timestamp::from_micros(whole * 1_000_000)))
     };
     let expires = time("exp")?.ok_or(Refused::Claim("exp"))?;
-    let (issued, not_before) = (time("iat")?, time("nbf")?);
-    let starts = issued.max(not_before).map_or(i64::MIN, Timestamp::as_micros);
+    let (made, not_before) = (time("iat")?, time("nbf")?);
+    let starts = made.max(not_before).map_or(i64::MIN, Timestamp::as_micros);
     let skew = i64::try_from(issuer.skew.as_micros()).unwrap_or(i64::MAX);
     let starts = Timestamp::from_micros(starts.saturating_sub(skew));
     let mut ends = expires;
     if let Some(oldest) = issuer.oldest {
-        ends = ends.min(issued.ok_or(Refused::Claim("iat"))?.after(oldest));
+        ends = ends.min(made.ok_or(Refused::Claim("iat"))?.after(oldest));
     }
     let ends = ends.after(issuer.skew);
     let text = |name: &'static str| match claims.get(name) {
@@ -152,7 +152,7 @@ pub(crate) fn terms(
     if !issuer.required.iter().all(|requirement| requirement.is_met(claims)) {
         return Err(Refused::Required);
     }
-    let terms = Terms { starts, ends, expires, issued, id, subject, client, tenant, bound };
+    let terms = Terms { starts, ends, expires, issued: made, id, subject, client, tenant, bound };
     terms.hold(now).map(|()| terms)
 }
 

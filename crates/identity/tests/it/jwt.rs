@@ -1,6 +1,7 @@
 //! Tokens of scripted issuers, over real sockets.
 
 mod attacks;
+mod figures;
 mod groups;
 mod idp;
 mod people;
