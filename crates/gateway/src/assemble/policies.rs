@@ -27,7 +27,7 @@ impl Texts {
             let name = path.display().to_string();
             let text = std::fs::read_to_string(path)
                 .map_err(|error| StartError::new(format!("{name}: cannot be read"), error))?;
-            Ok(PolicySource::new(name, text))
+            Ok::<_, StartError>(PolicySource::new(name, text))
         };
         let sources = config.files.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
         let entities = config.entities.as_deref().map(read).transpose()?;
