@@ -101,5 +101,6 @@ fn cx(who: &str) -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }

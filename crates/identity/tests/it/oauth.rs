@@ -139,5 +139,6 @@ pub(crate) fn cx(who: &str) -> Cx {
         conversation_hint: None,
         deadline: None,
         trace: None,
+        source: None,
     }
 }
