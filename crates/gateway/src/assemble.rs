@@ -1,5 +1,6 @@
 //! Puts the shipped parts together as the configuration says.
 
+mod callers;
 mod oauth;
 mod policies;
 mod routes;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
-use doorward_core::{Clock, Credentials, Entropy, Names, PooledEntropy, SystemClock, Tools};
+use doorward_core::{
+    Authenticator, Clock, Credentials, Entropy, Names, PooledEntropy, SystemClock, Tools,
+};
 use doorward_guardrails::{Contracts, Stance, ToolEngine};
 use doorward_identity::{Guesses, Pepper, VirtualKeys};
 use doorward_mcp_broker::{Broker, ServerStatus};
@@ -151,12 +154,14 @@ impl Gateway {
         let upstream_names: Arc<[String]> =
             upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let mcp = servers::edge(root, &storage.keep, around)?;
-        let keys = storage.keys.clone();
-        let parts = edge_parts(root, mcp, keys, metrics.clone(), upstream_names.clone(), around);
+        let door = callers::door(root, storage.keys.clone(), around)?;
+        let caller = door.authenticator;
+        let parts = edge_parts(root, mcp, caller, metrics.clone(), upstream_names.clone(), around);
         let edge =
             Edge::new(Enforced::new(models, policy.clone()), Enforced::new(tools, policy), parts);
         let tasks = vec![
             tokio::spawn(tasks::refresh_keys(storage.keys)),
+            tokio::spawn(callers::refresh(door.tokens)),
             tokio::spawn(policies::refresh(in_force)),
             tokio::spawn(tasks::refresh_models(router, around.entropy.clone())),
             tokio::spawn(tasks::refresh_prices(limits, Arc::new(root.clone()), upstreams.clone())),
@@ -344,7 +349,7 @@ fn guard(
 fn edge_parts(
     root: &Root,
     mcp: EdgeMcp,
-    keys: Arc<VirtualKeys>,
+    authenticator: Arc<dyn Authenticator>,
     metrics: Arc<Metrics>,
     upstreams: Arc<[String]>,
     around: &Surroundings,
@@ -352,7 +357,7 @@ fn edge_parts(
     let listen = &root.listen;
     let any_host = listen.hosts.is_empty() && !listen.data.ip().is_loopback();
     EdgeParts {
-        authenticator: keys,
+        authenticator,
         clock: around.clock.clone(),
         entropy: around.entropy.clone(),
         metrics,

@@ -1,5 +1,6 @@
 //! What no single key can tell: names that must be unique, references that must lead somewhere.
 
+mod issuers;
 mod servers;
 
 use std::collections::HashSet;
@@ -47,6 +48,7 @@ pub(super) fn check(root: &Root) -> Result<(), Fault> {
     profiles(root)?;
     mcp(root)?;
     limits(root)?;
+    issuers::issuers(root)?;
     policy(root)?;
     contracts(root)
 }

@@ -15,6 +15,7 @@
 
 mod check;
 mod error;
+mod issuers;
 mod leaf;
 mod locate;
 mod policy;
@@ -29,6 +30,7 @@ use serde::Deserialize;
 
 pub use doorward_model_router::Span;
 pub use error::ConfigError;
+pub use issuers::{AllowConfig, ClaimsOf, IssuerConfig, NameClaim, RequiredClaim};
 pub use leaf::{Environment, SecretRef, SecretRefError, Size};
 pub use policy::{PolicyConfig, PolicyDefault};
 pub use routes::{
@@ -73,6 +75,8 @@ pub struct Root {
     pub price: Vec<doorward_ledger::PriceRule>,
     /// Money.
     pub ledger: LedgerConfig,
+    /// Identity providers whose tokens callers may show.
+    pub issuer: Vec<IssuerConfig>,
     /// Who may use what with what.
     pub policy: Option<PolicyConfig>,
     /// The guard.

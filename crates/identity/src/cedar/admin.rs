@@ -164,11 +164,11 @@ impl AdminPolicies {
             .map_err(|error| PolicyError::new(told(&error, &schema_file, SCHEMA, 0)))?;
         let read: PolicySet =
             POLICIES.parse().map_err(|error| PolicyError::new(told(&error, &file, POLICIES, 0)))?;
-        let named = read.policies().map(|policy| match policy.annotation("id") {
+        let told_apart = read.policies().map(|policy| match policy.annotation("id") {
             Some(id) => policy.new_id(cedar_policy::PolicyId::new(id)),
             None => policy.clone(),
         });
-        let policies = PolicySet::from_policies(named).map_err(|error| wrong(&error))?;
+        let policies = PolicySet::from_policies(told_apart).map_err(|error| wrong(&error))?;
         let actions = schema.action_entities().map_err(|error| wrong(&error))?;
         let result = Validator::new(schema).validate(&policies, ValidationMode::Strict);
         let mut faults = Vec::new();

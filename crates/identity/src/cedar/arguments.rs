@@ -267,17 +267,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut record = Vec::new();
         let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            match members.get(&name) {
-                Some(member) => {
-                    let seed = Seed { shape: &member.shape, name: &name, ..self };
-                    if let Some(value) = map.next_value_seed(seed)? {
-                        record.push((name.clone(), value));
-                    }
+            if let Some(member) = members.get(&name) {
+                let shaped = Seed { shape: &member.shape, name: &name, ..self };
+                if let Some(value) = map.next_value_seed(shaped)? {
+                    record.push((name.clone(), value));
                 }
-                None => {
-                    self.state.complete.set(false);
-                    map.next_value::<IgnoredAny>()?;
-                }
+            } else {
+                self.state.complete.set(false);
+                map.next_value::<IgnoredAny>()?;
             }
             // Readers of JSON differ in which of two they take.
             if !seen.insert(name) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 /// What a policy asks about. Only what some policy asks about is worked out for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked about or not")]
 pub(super) struct Mentions {
     /// `context.time`.
     pub(super) time: bool,

@@ -185,9 +185,10 @@ impl Policies {
     /// The policies' decision; `None` where they have none.
     fn rule(&self, question: &Question) -> Option<Decision> {
         let bench = self.loaded.benches.get(&*question.verb)?;
-        let (policies, groups) = match question.before {
-            true => (&bench.before, &bench.groups_before),
-            false => (&bench.policies, &bench.groups),
+        let (policies, groups) = if question.before {
+            (&bench.before, &bench.groups_before)
+        } else {
+            (&bench.policies, &bench.groups)
         };
         if !question.groups_known && !groups.is_empty() {
             let might = self.engine.is_authorized(&question.request, groups, &question.entities);

@@ -35,7 +35,7 @@ pub struct Builder {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
     reach: Reach,
-    issuers: Vec<Issuer>,
+    issuers: Vec<(Issuer, Option<Arc<Fetcher>>)>,
     guesses: Guesses,
     revocations: Option<Arc<dyn Revocations>>,
     longest: usize,
@@ -45,7 +45,8 @@ pub struct Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("issuers", &self.issuers).finish_non_exhaustive()
+        let issuers: Vec<&Issuer> = self.issuers.iter().map(|(issuer, _)| issuer).collect();
+        f.debug_struct("Builder").field("issuers", &issuers).finish_non_exhaustive()
     }
 }
 
@@ -102,7 +103,15 @@ impl Builder {
     /// Accepts this issuer's tokens.
     #[must_use]
     pub fn issuer(mut self, issuer: Issuer) -> Self {
-        self.issuers.push(issuer);
+        self.issuers.push((issuer, None));
+        self
+    }
+
+    /// Accepts this issuer's tokens; its keys are fetched by this, and requests for them may
+    /// reach so far.
+    #[must_use]
+    pub fn issuer_within(mut self, issuer: Issuer, http: Arc<dyn Http>, reach: Reach) -> Self {
+        self.issuers.push((issuer, Some(Arc::new(Fetcher { http, reach }))));
         self
     }
 
@@ -156,11 +165,11 @@ impl Builder {
     pub fn build(self) -> Result<Jwt, JwtBuildError> {
         let fetcher = Arc::new(Fetcher { http: self.http, reach: self.reach });
         let mut trusted: Vec<Arc<Trusted>> = Vec::new();
-        for issuer in self.issuers {
+        for (issuer, own) in self.issuers {
             if trusted.iter().any(|other| other.issuer.url == issuer.url) {
                 return Err(JwtBuildError::Twice(issuer.url));
             }
-            let ring = Arc::new(ring(&issuer, &fetcher, &self.clock)?);
+            let ring = Arc::new(ring(&issuer, own.as_ref().unwrap_or(&fetcher), &self.clock)?);
             trusted.push(Arc::new(Trusted { issuer, ring }));
         }
         // One that is named beats one that is meant by a pattern.

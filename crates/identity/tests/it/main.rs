@@ -3,9 +3,12 @@
 
 #[cfg(test)]
 mod access;
-#[cfg(all(test, feature = "cedar"))]
+#[cfg(test)]
+#[cfg(feature = "cedar")]
 mod cedar;
-#[cfg(all(test, feature = "jwt"))]
+#[cfg(test)]
+#[cfg(feature = "jwt")]
 mod jwt;
-#[cfg(all(test, feature = "oauth-client"))]
+#[cfg(test)]
+#[cfg(feature = "oauth-client")]
 mod oauth;
