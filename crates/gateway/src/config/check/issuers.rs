@@ -57,3 +57,43 @@ fn allow_fault(allow: &AllowConfig) -> Option<&'static str> {
     let given = held.iter().filter(|held| held.is_some()).count();
     (given != 1).then_some("expected one of group, role and scope")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Root, Syntax};
+
+    #[test]
+    fn faults_of_issuers_name_their_place() {
+        let whole = "[[issuer]]\nurl = \"https://i\"\naudiences = [\"a\"]\n";
+        for (settings, expected) in [
+            ("", "fine"),
+            ("claims = \"okta\"", "fine"),
+            ("algorithms = [\"ES256\", \"EdDSA\"]", "fine"),
+            ("claims = \"octa\"", "d.toml:4:10: issuer[0].claims: "),
+            (
+                "algorithms = [\"ES256\", \"HS256\"]",
+                "d.toml:4:24: issuer[0].algorithms[1]: `HS256` is no signature algorithm",
+            ),
+            ("algorithms = []", "d.toml:4:14: issuer[0].algorithms: no algorithm"),
+            ("names = []", "d.toml:4:9: issuer[0].names: no claim"),
+            (
+                "jwks_url = \"https://i/k\"\nmetadata = \"https://i/m\"",
+                "d.toml:5:12: issuer[0].metadata: only one of",
+            ),
+            (
+                "allow = [{ group = \"g\", role = \"r\" }]",
+                "d.toml:4:10: issuer[0].allow[0]: expected",
+            ),
+            ("allow = [{ tools = [] }]", "d.toml:4:10: issuer[0].allow[0]: expected one of"),
+            ("audience = \"a\"", "d.toml:4:1: issuer[0].audience: unknown key"),
+            ("[[issuer]]\nurl = \"https://i\"\naudiences = [\"b\"]", "d.toml:5:7: issuer[1].url: "),
+        ] {
+            let parsed = Root::parse(&format!("{whole}{settings}\n"), Syntax::Toml, "d.toml");
+            let told = parsed.map_or_else(|error| error.to_string(), |_| "fine".to_owned());
+            assert!(told.starts_with(expected), "{settings}\n{told}");
+        }
+        let told =
+            Root::parse("[[issuer]]\nurl = \"https://i\"\naudiences = []\n", Syntax::Toml, "d");
+        assert!(told.unwrap_err().to_string().contains("no audience"));
+    }
+}
