@@ -246,3 +246,12 @@ pub(crate) fn upstream(name: &str, provider: &str, url: &str) -> String {
          api_key = {{ env = \"UPSTREAM_KEY\" }}\nmodels = [\"scripted-1\"]\n\n"
     )
 }
+
+/// Posts nothing to a URL; the text of the answer.
+pub(crate) async fn fetch(url: &str) -> String {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let request = Request::post(url).body(Full::default()).unwrap();
+    let answer = client.request(request).await.unwrap();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}

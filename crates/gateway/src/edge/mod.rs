@@ -225,7 +225,8 @@ impl Edge {
         source: std::net::IpAddr,
         request: &Request<Incoming>,
     ) -> Result<Arc<doorward_core::Principal>, CallError> {
-        let presented = request::presented(source, request.uri(), request.headers());
+        let presented =
+            request::presented(source, (request.method(), request.uri()), request.headers());
         self.parts.authenticator.authenticate(&presented).await
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_core::{
-    CallError, Code, Cx, Presented, Principal, RequestId, Secret, TraceContext, TurnId,
+    CallError, Code, Cx, Presented, Principal, Proof, RequestId, Secret, TraceContext, TurnId,
 };
 use doorward_wire::Dialect;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
@@ -39,12 +39,25 @@ static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What a caller shows.
 /// Google's clients may show their key in the address (`?key=`).
-pub(super) fn presented(source: IpAddr, uri: &http::Uri, headers: &HeaderMap) -> Presented {
+///
+/// A token shown by the scheme `DPoP` comes with its proof; beside `Bearer`, a proof is none
+/// (RFC 9449 §7.2).
+pub(super) fn presented(
+    source: IpAddr,
+    (method, uri): (&Method, &http::Uri),
+    headers: &HeaderMap,
+) -> Presented {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(&header::AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
+    let authorization = text(&header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+    let by = |wanted: &str| {
+        let (scheme, token) = authorization?;
+        scheme.eq_ignore_ascii_case(wanted).then(|| token.trim())
+    };
+    if let Some(token) = by("dpop") {
+        let proof = Some(proof(method, uri, headers));
+        return Presented { token: Some(Secret::new(token)), source: Some(source), proof };
+    }
+    let bearer = by("bearer");
     let in_query = || {
         let query = uri.query().filter(|_| uri.path().contains("/models"))?;
         query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(decoded)
@@ -52,6 +65,22 @@ pub(super) fn presented(source: IpAddr, uri: &http::Uri, headers: &HeaderMap) ->
     let token = bearer.or_else(|| KEY_HEADERS.iter().find_map(text));
     let token = token.map(Secret::new).or_else(|| in_query().map(Secret::new));
     Presented { token, source: Some(source), ..Presented::default() }
+}
+
+/// The proof of possession, for the URL that the client meant: a gateway without TLS of its own is
+/// called by the one that its proxy names.
+fn proof(method: &Method, uri: &http::Uri, headers: &HeaderMap) -> Proof {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut shown = headers.get_all("dpop").iter();
+    let jws = shown.next().filter(|_| shown.next().is_none());
+    let host = uri.authority().map(http::uri::Authority::as_str).or_else(|| text("host"));
+    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    let path = uri.path();
+    Proof {
+        jws: Secret::new(jws.and_then(|value| value.to_str().ok()).unwrap_or_default()),
+        method: method.as_str().into(),
+        url: format!("{scheme}://{}{path}", host.unwrap_or_default()).into(),
+    }
 }
 
 /// Browsers may be led here by any page; a page must neither call nor rebind a name to us.
@@ -220,7 +249,7 @@ mod tests {
                 HeaderValue::from_static(value),
             )]);
             let uri = http::Uri::from_static("/v1beta/models/g:generateContent");
-            let token = presented(source, &uri, &headers).token;
+            let token = presented(source, (&Method::GET, &uri), &headers).token;
             assert_eq!(token.as_ref().map(Secret::expose), expected, "{name}: {value}");
         }
     }
@@ -233,7 +262,9 @@ mod tests {
             ("/v1beta/models/g:generateContent?monkey=dw-1", None),
             ("/mcp?key=dw-1", None),
         ] {
-            let token = presented(source, &address.parse().unwrap(), &HeaderMap::new()).token;
+            let token =
+                presented(source, (&Method::GET, &address.parse().unwrap()), &HeaderMap::new())
+                    .token;
             assert_eq!(token.as_ref().map(Secret::expose), expected, "{address}");
         }
     }

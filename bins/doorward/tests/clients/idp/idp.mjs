@@ -13,6 +13,8 @@ import { grants } from './grants.mjs';
 import { people, shapes } from './shapes.mjs';
 import { page } from './page.mjs';
 
+// Its advice on production is not for standard output, which says where it listens.
+console.info = console.warn = (...words) => process.stderr.write(asked.talk ? `${words.join(' ')}\n` : '');
 const asked = JSON.parse(process.argv[2] ?? '{}');
 const shape = shapes[asked.shape ?? 'plain'];
 const state = { keys: [], down: false, log: [], provider: undefined, accounts: people(asked.people) };
@@ -81,7 +83,7 @@ function incarnate(issuer) {
       const grant = known ? await ctx.oidc.provider.Grant.find(known) : new ctx.oidc.provider.Grant({
         clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId,
       });
-      grant.addOIDCScope('openid offline_access profile email');
+      grant.addOIDCScope(`openid offline_access profile email ${shape.scopes.join(' ')}`);
       for (const indicator of [asked.audience, ...(asked.resources ?? [])]) {
         grant.addResourceScope(indicator, shape.scopes.join(' '));
       }
