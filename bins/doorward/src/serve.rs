@@ -37,6 +37,10 @@ pub(crate) fn run(root: &Root, around: &Surroundings) -> Result<(), Failure> {
 async fn serve(root: &Root, around: &Surroundings) -> Result<(), Failure> {
     let data = bind(root.listen.data)?;
     let control = bind(root.listen.admin)?;
+    // Port 0 is whichever is free: links to our pages name the one it came to be.
+    let mut root = root.clone();
+    root.listen.data = address(&data)?;
+    let root = &root;
     let first = first_key(root, around)?;
     let gateway = Gateway::start(root, around)?;
     announce(&gateway, &data, &control, first)?;
@@ -72,6 +76,10 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     listen().map_err(|error| Failure::of(format!("{address} cannot be listened on"), error))
 }
 
+fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::of("a listener has no address", error))
+}
+
 /// Without a configuration and without a key nobody could call: the first key is made and shown
 /// once.
 fn first_key(root: &Root, around: &Surroundings) -> Result<bool, Failure> {
@@ -89,10 +97,7 @@ fn announce(
     control: &TcpListener,
     first: bool,
 ) -> Result<(), Failure> {
-    let at = |listener: &TcpListener| {
-        listener.local_addr().map_err(|error| Failure::of("a listener has no address", error))
-    };
-    let (data, control) = (at(data)?, at(control)?);
+    let (data, control) = (address(data)?, address(control)?);
     if first {
         say("doorward: the line above is the first API key; it is not shown again");
     }

@@ -201,6 +201,9 @@ pub struct Gap {
     pub server: Arc<str>,
     /// Why, in words fit for a client.
     pub reason: String,
+    /// Where the caller gives the consent that is missing, where it is that
+    /// ([`CallError::consent`]).
+    pub consent: Option<Arc<str>>,
 }
 
 /// The tool plane: lists tools and runs calls; where the plane has more than tools, prompts and

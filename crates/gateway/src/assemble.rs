@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use doorward_audit::{Recorder, SigningKey};
 use doorward_core::{
-    Authenticator, Clock, Credentials, Entropy, Names, PooledEntropy, SystemClock, Tools,
+    Clock, Credentials, Entropy, Integrity, Names, PooledEntropy, SystemClock, Tools,
 };
-use doorward_guardrails::{Contracts, Stance, ToolEngine};
+use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ResultSpec, Stance, ToolEngine};
 use doorward_identity::{Guesses, Pepper, VirtualKeys};
 use doorward_mcp_broker::{Broker, ServerStatus};
 use doorward_store::{Sqlite, SqlitePins};
@@ -24,15 +24,18 @@ use tokio::task::JoinHandle;
 
 use crate::around::{Policy, RecordTools};
 use crate::config::{EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, UserRole};
-use crate::edge::{Edge, EdgeLimits, EdgeMcp, EdgeParts};
+use crate::edge::{Edge, EdgeLimits, EdgeParts};
 use crate::enforced::Enforced;
 use crate::keep::{Keep, KeepError};
 use crate::metrics::Metrics;
-use crate::own::{OwnTools, SearchNames};
+use crate::own::{OwnTools, SignInTool};
 
 pub use policies::policies;
 pub use routes::upstreams;
 pub use servers::check_servers;
+
+/// The principal that the gateway asks as in its own name.
+const OWN: &str = "doorward";
 
 /// Keys are believed for so long while their storage cannot be asked.
 const KEYS_STALE: Duration = Duration::from_secs(30);
@@ -121,16 +124,16 @@ impl Gateway {
         let storage = Storage::open(root, around)?;
         let upstreams = upstreams(root, &around.environment);
         let credentials = routes::credentials(root, &upstreams, &around.environment)?;
-        let credentials = oauth::EveryCredential::new(credentials, root, around)?;
+        let tokens = oauth::TokenClients::new(root, &oauth::token_store(), around)?;
+        let credentials = oauth::EveryCredential::new(credentials, tokens.clone());
         let credentials: Arc<dyn Credentials> = Arc::new(credentials);
         let limits = Arc::new(routes::ledger(root, &upstreams, around)?);
         let router = routes::router(root, &upstreams, &credentials, &limits, around)?;
         let router = Arc::new(router);
         let broker = Arc::new(servers::broker(root, &credentials, &storage, around)?);
-        let names: Arc<dyn Names> = match servers::searched(root).as_slice() {
-            [] => broker.clone(),
-            _ => Arc::new(SearchNames::new(broker.clone())),
-        };
+        let own = OwnTools::new(broker.clone(), servers::sign_ins(root));
+        let searched = !servers::searched(root).is_empty();
+        let names: Arc<dyn Names> = Arc::new(own.names(searched));
         let contracts = contracts(root)?;
         let guard_key = storage.keep.guard_key(&*around.entropy)?;
         let guard = guard(root, names, contracts.clone(), guard_key, around);
@@ -150,13 +153,22 @@ impl Gateway {
             },
         };
         let models = routes::cached(root, &router, around);
-        let tools: Arc<dyn Tools> = Arc::new(OwnTools::new(broker.clone()));
+        let tools: Arc<dyn Tools> = Arc::new(own);
         let upstream_names: Arc<[String]> =
             upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let mcp = servers::edge(root, &storage.keep, around)?;
+        let connect = tokens.pages(root, &mcp.keys, &storage.keys, around);
         let door = callers::door(root, storage.keys.clone(), around)?;
-        let caller = door.authenticator;
-        let parts = edge_parts(root, mcp, caller, metrics.clone(), upstream_names.clone(), around);
+        let parts = EdgeParts {
+            authenticator: door.authenticator,
+            clock: around.clock.clone(),
+            entropy: around.entropy.clone(),
+            metrics: metrics.clone(),
+            upstreams: upstream_names.clone(),
+            limits: edge_limits(root),
+            mcp,
+            connect,
+        };
         let edge =
             Edge::new(Enforced::new(models, policy.clone()), Enforced::new(tools, policy), parts);
         let tasks = vec![
@@ -318,8 +330,18 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
 }
 
 fn contracts(root: &Root) -> Result<Contracts, StartError> {
-    Contracts::compile(root.contract.clone())
-        .map_err(|error| StartError::new("a contract is wrong", error))
+    let mut specs = root.contract.clone();
+    let asking = root.server.iter().filter(|server| server.asks_people());
+    for tool in asking.map(|server| SignInTool::new(&server.name, true)) {
+        let name = tool.name().as_str();
+        if !specs.iter().any(|spec| spec.tool.as_str() == name) {
+            // It changes nothing, and what it says is our own.
+            let mut sign_in = ContractSpec::new(name, EffectKind::Read);
+            sign_in.result = Some(ResultSpec { integrity: Integrity::Trusted, readers: None });
+            specs.push(sign_in);
+        }
+    }
+    Contracts::compile(specs).map_err(|error| StartError::new("a contract is wrong", error))
 }
 
 fn guard(
@@ -346,31 +368,19 @@ fn guard(
         .build()
 }
 
-fn edge_parts(
-    root: &Root,
-    mcp: EdgeMcp,
-    authenticator: Arc<dyn Authenticator>,
-    metrics: Arc<Metrics>,
-    upstreams: Arc<[String]>,
-    around: &Surroundings,
-) -> EdgeParts {
+fn edge_limits(root: &Root) -> EdgeLimits {
     let listen = &root.listen;
     let any_host = listen.hosts.is_empty() && !listen.data.ip().is_loopback();
-    EdgeParts {
-        authenticator,
-        clock: around.clock.clone(),
-        entropy: around.entropy.clone(),
-        metrics,
-        upstreams,
-        limits: EdgeLimits {
-            body: listen.body_limit.as_usize(),
-            in_flight: listen.max_in_flight,
-            timeout: listen.timeout.0,
-            hosts: (!any_host).then(|| listen.hosts.clone()),
-            origins: listen.origins.clone(),
-            relay: listen.relay,
-            kept: listen.keep_responses.as_usize(),
-        },
-        mcp,
+    let public_url = listen.public_url.as_deref().and_then(|url| url.parse::<http::Uri>().ok());
+    let public_host = public_url.as_ref().and_then(http::Uri::host).map(str::to_owned);
+    let hosts = || listen.hosts.iter().cloned().chain(public_host).collect();
+    EdgeLimits {
+        body: listen.body_limit.as_usize(),
+        in_flight: listen.max_in_flight,
+        timeout: listen.timeout.0,
+        hosts: (!any_host).then(hosts),
+        origins: listen.origins.clone(),
+        relay: listen.relay,
+        kept: listen.keep_responses.as_usize(),
     }
 }

@@ -24,8 +24,8 @@ pub use assemble::{
 pub use doorward_mcp_broker::ServerStatus;
 pub use doorward_sandbox::Layer;
 pub use edge::{
-    Drained, Edge, EdgeLimits, EdgeMcp, EdgeParts, ResponseBody, is_loopback_host, serve,
-    serve_connection,
+    Connect, ConnectParts, Drained, Edge, EdgeLimits, EdgeMcp, EdgeParts, KeySignIn, ResponseBody,
+    SignIn, SignedIn, is_loopback_host, serve, serve_connection,
 };
 pub use enforced::{Completion, Enforced};
 pub use keep::{Keep, KeepError};

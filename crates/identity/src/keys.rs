@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use doorward_core::{
-    Authenticator, BoxFuture, CallError, Clock, Code, Presented, Principal, Timestamp,
+    Authenticator, BoxFuture, CallError, Clock, Code, Presented, Principal, Secret, Timestamp,
 };
 
 use crate::guesses::{Failures, Guesses};
@@ -104,6 +104,22 @@ impl VirtualKeys {
         self.len() == 0
     }
 
+    /// What a signed-in session keeps of a key in the key's place: enough to see that it still
+    /// holds, and worth nothing to whoever reads it.
+    pub fn remembered(&self, text: &Secret) -> KeyHash {
+        self.pepper.hash(text.expose())
+    }
+
+    /// Whoever the key stands for of which this was [remembered](Self::remembered), if it still
+    /// holds. Nobody, while keys cannot be checked.
+    pub fn recall(&self, hash: &KeyHash) -> Option<Arc<Principal>> {
+        let known = self.known.load();
+        if self.is_stale(&known) {
+            return None;
+        }
+        self.holder(&known, hash)
+    }
+
     fn is_stale(&self, known: &Known) -> bool {
         self.stale_after.is_some_and(|limit| {
             self.clock.instant().saturating_duration_since(known.asked) > limit
@@ -115,8 +131,11 @@ impl VirtualKeys {
         if !KeyText::is_shaped(text) {
             return None;
         }
-        let hash = self.pepper.hash(text);
-        let entry = known.keys.get(&short(&hash)).filter(|entry| entry.hash == hash)?;
+        self.holder(known, &self.pepper.hash(text))
+    }
+
+    fn holder(&self, known: &Known, hash: &KeyHash) -> Option<Arc<Principal>> {
+        let entry = known.keys.get(&short(hash)).filter(|entry| entry.hash == *hash)?;
         let valid = entry.expires.is_none_or(|end| self.clock.now() < end);
         valid.then(|| Arc::clone(&entry.principal))
     }

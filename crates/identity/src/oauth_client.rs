@@ -59,7 +59,7 @@ pub use address::{AddressError, Reach};
 pub use builder::{BuildError, Builder, Parts};
 pub use challenge::Challenge;
 pub use client::OAuthClient;
-pub use consent::{Callback, Question, Visitor};
+pub use consent::{Callback, Connection, Question, Visitor};
 pub use discovery::{Discovery, Found};
 pub use fault::OAuthError;
 #[cfg(feature = "jwt")]

@@ -130,7 +130,7 @@ pub use launch::Direct;
 pub use launch::{Command, LaunchError, Launched, Launcher, Process};
 pub use names::is_server_name;
 pub use protocol::ServerInfo;
-pub use seal::{SealKey, SealKeys};
+pub use seal::{Purpose, Seal, SealKey, SealKeys};
 pub use search::Search;
 pub use serve::{Serve, serve_stdio};
 pub use server::{Doubt, Era, Server, ServerKind, ServerStatus, State, Strictness, Validation};

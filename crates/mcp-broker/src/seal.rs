@@ -73,10 +73,15 @@ impl SealKeys {
 
 /// What a sealed text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
+    /// A client's session.
     Session,
+    /// The state of a request that is asked for more.
     State,
+    /// A place in a list.
     Cursor,
+    /// A browser's session at the gateway's own pages.
+    Page,
 }
 
 impl Purpose {
@@ -85,12 +90,22 @@ impl Purpose {
             Self::Session => b"doorward mcp session 1",
             Self::State => b"doorward mcp request state 1",
             Self::Cursor => b"doorward mcp cursor 1",
+            Self::Page => b"doorward page session 1",
         }
     }
 }
 
 /// Seals and opens.
-pub(crate) struct Seal {
+///
+/// ```
+/// use doorward_core::SystemEntropy;
+/// use doorward_mcp_broker::{Purpose, Seal, SealKeys};
+/// let seal = Seal::new(&SealKeys::random(&SystemEntropy));
+/// let text = seal.close(&SystemEntropy, Purpose::Page, b"alice").unwrap_or_default();
+/// assert_eq!(seal.open(Purpose::Page, &text).as_deref(), Some(b"alice".as_slice()));
+/// assert_eq!(seal.open(Purpose::Cursor, &text), None);
+/// ```
+pub struct Seal {
     /// The first seals.
     keys: Vec<(u32, LessSafeKey)>,
 }
@@ -102,7 +117,8 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    pub(crate) fn new(keys: &SealKeys) -> Self {
+    /// With these keys.
+    pub fn new(keys: &SealKeys) -> Self {
         let all = std::iter::once(&keys.current).chain(&keys.previous);
         let keys = all.filter_map(|key| {
             let unbound = UnboundKey::new(&AES_256_GCM_SIV, key.bytes.as_slice()).ok()?;
@@ -112,12 +128,7 @@ impl Seal {
     }
 
     /// The text that stands for `plain`; `None` where the cipher fails, which it has no cause to.
-    pub(crate) fn close(
-        &self,
-        entropy: &dyn Entropy,
-        purpose: Purpose,
-        plain: &[u8],
-    ) -> Option<String> {
+    pub fn close(&self, entropy: &dyn Entropy, purpose: Purpose, plain: &[u8]) -> Option<String> {
         let (id, key) = self.keys.first()?;
         let mut nonce = [0; NONCE_LEN];
         entropy.fill(&mut nonce);
@@ -130,7 +141,7 @@ impl Seal {
     }
 
     /// What a text stands for; `None` where we did not make it, or not for this.
-    pub(crate) fn open(&self, purpose: Purpose, text: &str) -> Option<Vec<u8>> {
+    pub fn open(&self, purpose: Purpose, text: &str) -> Option<Vec<u8>> {
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (id, rest) = whole.split_at_checked(ID_LEN)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;

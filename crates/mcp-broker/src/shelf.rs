@@ -405,6 +405,11 @@ impl<T> Shelf<T> {
         })
     }
 
+    /// Reading brought nothing for this shelf.
+    pub(crate) fn give_up(&self) {
+        self.with(|state| state.reading = None);
+    }
+
     /// Somebody begins to read; since when somebody does.
     pub(crate) fn begin(&self, now: Instant) -> Instant {
         self.with(|state| *state.reading.get_or_insert(now))

@@ -1,41 +1,109 @@
-//! Tokens for MCP servers, and which credential goes where.
+//! Tokens for MCP servers, which credential goes where, and the pages where people consent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use doorward_core::{Audience, BoxFuture, CallError, Credential, Credentials, Cx, Refusal};
-use doorward_identity::StaticCredentials;
+use doorward_core::{
+    Audience, BoxFuture, CallError, Credential, Credentials, Cx, PrincipalKind, Refusal, Secret,
+};
 use doorward_identity::oauth_client::{
     ClientProof, Grant, HyperHttp, KnownClient, MemoryTokens, OAuthClient, Parts, Protected, Reach,
-    SigningKey,
+    SigningKey, TokenStore,
 };
+use doorward_identity::{StaticCredentials, VirtualKeys};
+use doorward_mcp_broker::SealKeys;
 
 use super::{StartError, Surroundings};
-use crate::config::{OAuthConfig, Root, ServerConfig};
+use crate::config::{OAuthConfig, OAuthGrant, Root, SecretRef, ServerConfig};
+use crate::edge::{Connect, ConnectParts, KeySignIn};
+
+/// Where users' tokens are kept.
+pub(super) fn token_store() -> Arc<dyn TokenStore> {
+    Arc::new(MemoryTokens::default())
+}
+
+/// The clients that get tokens for the servers that want them.
+#[derive(Clone)]
+pub(super) struct TokenClients {
+    /// One for each reach: what one server may lead to, another may not.
+    clients: Vec<OAuthClient>,
+    /// The servers whose tokens take a person's consent.
+    asking: BTreeSet<String>,
+}
+
+impl TokenClients {
+    /// For the servers of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Where a secret is not there or a key is none.
+    pub(super) fn new(
+        root: &Root,
+        store: &Arc<dyn TokenStore>,
+        around: &Surroundings,
+    ) -> Result<Self, StartError> {
+        let servers =
+            || root.server.iter().filter_map(|server| Some((server, server.oauth.as_ref()?)));
+        let asking = root.server.iter().filter(|server| server.asks_people());
+        let asking = asking.map(|server| server.name.clone()).collect();
+        let mut clients = Vec::new();
+        for private in [false, true] {
+            let mut of = servers().filter(|(_, oauth)| oauth.allow_private == private).peekable();
+            if of.peek().is_some() {
+                clients.push(client(root, private, of, store, around)?);
+            }
+        }
+        Ok(Self { clients, asking })
+    }
+
+    fn of(&self, name: &str) -> Option<&OAuthClient> {
+        self.clients.iter().find(|client| client.servers().any(|server| server == name))
+    }
+
+    /// The pages where people consent, where any server asks for it.
+    pub(super) fn pages(
+        &self,
+        root: &Root,
+        keys: &SealKeys,
+        virtual_keys: &Arc<VirtualKeys>,
+        around: &Surroundings,
+    ) -> Option<Connect> {
+        let public_url = root.listen.public_url().filter(|_| !self.asking.is_empty())?;
+        Some(Connect::new(ConnectParts {
+            clients: self.clients.clone(),
+            sign_in: Arc::new(KeySignIn::new(virtual_keys.clone())),
+            public_url,
+            keys: keys.clone(),
+            clock: around.clock.clone(),
+            entropy: around.entropy.clone(),
+        }))
+    }
+}
 
 /// Tokens for the servers that want them, fixed credentials for all else.
 pub(super) struct EveryCredential {
     fixed: StaticCredentials,
-    tokens: Vec<(String, OAuthClient)>,
+    tokens: TokenClients,
 }
 
 impl EveryCredential {
-    pub(super) fn new(
-        fixed: StaticCredentials,
-        root: &Root,
-        around: &Surroundings,
-    ) -> Result<Self, StartError> {
-        let servers =
-            root.server.iter().filter_map(|server| Some((server, server.oauth.as_ref()?)));
-        let tokens = servers
-            .map(|(server, oauth)| Ok((server.name.clone(), client(root, server, oauth, around)?)))
-            .collect::<Result<_, StartError>>()?;
-        Ok(Self { fixed, tokens })
+    pub(super) fn new(fixed: StaticCredentials, tokens: TokenClients) -> Self {
+        Self { fixed, tokens }
     }
 
     fn of(&self, audience: Audience<'_>) -> &dyn Credentials {
         let Audience::Server(name) = audience else { return &self.fixed };
-        let tokens = self.tokens.iter().find(|(server, _)| server == name);
-        tokens.map_or(&self.fixed as &dyn Credentials, |(_, client)| client)
+        self.tokens.of(name).map_or(&self.fixed as &dyn Credentials, |client| client)
+    }
+
+    /// Whether the gateway asks in its own name for what takes a person's consent: nobody is there
+    /// to give it.
+    fn is_nobody(&self, cx: &Cx, audience: Audience<'_>) -> bool {
+        let Audience::Server(name) = audience else { return false };
+        let caller = &cx.principal;
+        let keyless = caller.key.is_none() && caller.identity.is_none();
+        let own = keyless && caller.kind == PrincipalKind::Service && &*caller.id == super::OWN;
+        own && self.tokens.asking.contains(name)
     }
 }
 
@@ -67,21 +135,54 @@ impl Credentials for EveryCredential {
         audience: Audience<'a>,
         refusal: Refusal<'a>,
     ) -> BoxFuture<'a, Result<Option<Credential>, CallError>> {
+        if self.is_nobody(cx, audience) {
+            return Box::pin(std::future::ready(Ok(None)));
+        }
         self.of(audience).refused(cx, audience, refusal)
     }
 }
 
-/// The gateway as a client of one server's authorization server.
-fn client(
+/// The gateway as a client of these servers' authorization servers.
+fn client<'a>(
     root: &Root,
+    private: bool,
+    servers: impl Iterator<Item = (&'a ServerConfig, &'a OAuthConfig)>,
+    store: &Arc<dyn TokenStore>,
+    around: &Surroundings,
+) -> Result<OAuthClient, StartError> {
+    let reach = Reach::default();
+    let reach = if private { reach.with_private_networks() } else { reach };
+    let http = HyperHttp::new(reach.clone(), None)
+        .map_err(|error| StartError::new("tokens cannot be asked for", error))?;
+    let parts = Parts {
+        http: Arc::new(http),
+        store: store.clone(),
+        clock: around.clock.clone(),
+        entropy: around.entropy.clone(),
+    };
+    // Where nobody consents, nobody comes back to it.
+    let public_url = root.listen.public_url();
+    let base = public_url.unwrap_or_else(|| "http://localhost".to_owned());
+    let mut builder = OAuthClient::builder(&base, parts).reach(reach);
+    builder = builder.name(&root.connect.client_name);
+    if let Some(url) = root.connect.metadata_url(&base) {
+        builder = builder.metadata_document(url);
+    }
+    for (server, oauth) in servers {
+        builder = builder.server(&server.name, protected(server, oauth, around)?);
+    }
+    builder.build().map_err(|error| StartError::new("`oauth` of a server cannot be used", error))
+}
+
+fn protected(
     server: &ServerConfig,
     oauth: &OAuthConfig,
     around: &Surroundings,
-) -> Result<OAuthClient, StartError> {
+) -> Result<Protected, StartError> {
     let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
         StartError::new(format!("oauth of server `{}`", server.name), error)
     };
-    let secret = |reference: &crate::config::SecretRef| {
+    let secret = |reference: &SecretRef| -> Result<Secret, StartError> {
         reference.resolve(&around.environment).map_err(|error| wrong(error.into()))
     };
     let proof = match (&oauth.client_secret, &oauth.private_key) {
@@ -92,31 +193,20 @@ fn client(
         }
         (None, None) => ClientProof::None,
     };
-    let reach = if oauth.allow_private {
-        Reach::default().with_private_networks()
-    } else {
-        Reach::default()
-    };
-    let http = HyperHttp::new(reach.clone(), None).map_err(|error| wrong(error.into()))?;
-    let parts = Parts {
-        http: Arc::new(http),
-        store: Arc::new(MemoryTokens::default()),
-        clock: around.clock.clone(),
-        entropy: around.entropy.clone(),
-    };
-    let (issuer, id) = (oauth.issuer.as_str().into(), oauth.client_id.as_str().into());
-    let url = server.url.as_deref().unwrap_or_default();
-    let protected = Protected::new(url)
-        .with_grant(Grant::ClientCredentials)
-        .with_client(KnownClient { issuer, id, proof });
-    let protected = match oauth.scopes.as_slice() {
-        [] => protected,
-        scopes => protected.with_scopes(scopes),
-    };
-    // Nobody is sent there: this grant has no person in it.
-    OAuthClient::builder(format!("http://localhost:{}", root.listen.data.port()), parts)
-        .reach(reach)
-        .server(server.name.as_str(), protected)
-        .build()
-        .map_err(|error| wrong(error.into()))
+    let mut protected =
+        Protected::new(server.url.as_deref().unwrap_or_default()).with_grant(match oauth.grant() {
+            OAuthGrant::Consent => Grant::Consent,
+            OAuthGrant::ClientCredentials => Grant::ClientCredentials,
+        });
+    if let Some(issuer) = &oauth.issuer {
+        protected = protected.with_issuer(issuer.as_str());
+        if let Some(id) = &oauth.client_id {
+            let (issuer, id) = (issuer.as_str().into(), id.as_str().into());
+            protected = protected.with_client(KnownClient { issuer, id, proof });
+        }
+    }
+    if !oauth.scopes.is_empty() {
+        protected = protected.with_scopes(oauth.scopes.iter().map(String::as_str));
+    }
+    Ok(if oauth.shared { protected.shared() } else { protected })
 }

@@ -19,6 +19,7 @@ use crate::config::{
 use crate::edge::EdgeMcp;
 use crate::keep::Keep;
 use crate::launcher::SandboxLauncher;
+use crate::own::SignInTool;
 
 pub(super) fn broker(
     root: &Root,
@@ -60,6 +61,7 @@ fn build(
 /// The first thing that would keep a gateway from starting.
 pub fn check_servers(root: &Root, around: &Surroundings) -> Result<(), StartError> {
     session_keys(root, &around.environment)?;
+    super::oauth::TokenClients::new(root, &super::oauth::token_store(), around)?;
     build(Broker::builder(), root, &[], around).map(drop)
 }
 
@@ -91,6 +93,12 @@ pub(super) fn edge(root: &Root, keep: &Keep, around: &Surroundings) -> Result<Ed
         page: root.mcp.page,
         search: searched(root),
     })
+}
+
+/// The tools by which people sign in at servers.
+pub(super) fn sign_ins(root: &Root) -> Vec<SignInTool> {
+    let asking = root.server.iter().filter(|server| server.asks_people());
+    asking.map(|server| SignInTool::new(&server.name, server.prefix)).collect()
 }
 
 /// Where tools are searched for instead of listed.

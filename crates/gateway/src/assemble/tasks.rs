@@ -142,7 +142,7 @@ fn own_cx(entropy: &dyn Entropy) -> Cx {
     Cx {
         turn: TurnId::random(entropy),
         request: RequestId::random(entropy),
-        principal: Arc::new(Principal::service("doorward")),
+        principal: Arc::new(Principal::service(super::OWN)),
         agent: None,
         conversation_hint: None,
         deadline: None,

@@ -1,6 +1,7 @@
 //! What no single key can tell: names that must be unique, references that must lead somewhere.
 
 mod issuers;
+mod oauth;
 mod servers;
 
 use std::collections::HashSet;
@@ -44,6 +45,7 @@ pub(super) fn check(root: &Root) -> Result<(), Fault> {
     upstreams(root)?;
     aliases(root)?;
     teams(root)?;
+    oauth::public(root)?;
     servers(root)?;
     profiles(root)?;
     mcp(root)?;

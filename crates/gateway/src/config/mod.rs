@@ -18,6 +18,7 @@ mod error;
 mod issuers;
 mod leaf;
 mod locate;
+mod oauth;
 mod policy;
 mod routes;
 mod sections;
@@ -32,6 +33,7 @@ pub use doorward_model_router::Span;
 pub use error::ConfigError;
 pub use issuers::{AllowConfig, ClaimsOf, IssuerConfig, NameClaim, RequiredClaim};
 pub use leaf::{Environment, SecretRef, SecretRefError, Size};
+pub use oauth::{ConnectConfig, OAuthConfig, OAuthGrant};
 pub use policy::{PolicyConfig, PolicyDefault};
 pub use routes::{
     AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,
@@ -39,9 +41,9 @@ pub use routes::{
 pub use sections::{AuditConfig, GuardConfig, GuardMode, Listen, RecordWhen, Storage, UserRole};
 pub use servers::{
     CheckArguments, CheckResults, ContainerConfig, Disclosure, EgressConfig, EnvValue, FirstUse,
-    GateConfig, Header, KubernetesConfig, LimitsConfig, McpConfig, NetworkAccess, OAuthConfig,
-    OnChange, PinsConfig, ProfileConfig, PullPolicy, RuntimeKind, SandboxMode, ServerConfig,
-    ValidateConfig, WasmConfig,
+    GateConfig, Header, KubernetesConfig, LimitsConfig, McpConfig, NetworkAccess, OnChange,
+    PinsConfig, ProfileConfig, PullPolicy, RuntimeKind, SandboxMode, ServerConfig, ValidateConfig,
+    WasmConfig,
 };
 
 /// The whole configuration. Every key is optional; unknown keys are errors.
@@ -65,6 +67,8 @@ pub struct Root {
     pub server: Vec<ServerConfig>,
     /// The MCP side towards clients.
     pub mcp: McpConfig,
+    /// People sign in at tools.
+    pub connect: ConnectConfig,
     /// Selections of servers and tools, each at `/mcp/{name}`.
     pub profile: Vec<ProfileConfig>,
     /// What tools do and how far their results are trusted.

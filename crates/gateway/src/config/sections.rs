@@ -37,6 +37,10 @@ pub struct Listen {
     /// How much of finished Responses answers is kept in memory for `previous_response_id`, the
     /// oldest going first; 0: nothing.
     pub keep_responses: Size,
+    /// Where people reach the data listener: https, or http on this machine. Links to the
+    /// gateway's pages begin so. Where left out: the data listener's own address, if that is
+    /// loopback.
+    pub public_url: Option<String>,
 }
 
 impl Default for Listen {
@@ -53,7 +57,18 @@ impl Default for Listen {
             drain: Span(Duration::from_secs(25)),
             relay: true,
             keep_responses: Size(64 << 20),
+            public_url: None,
         }
+    }
+}
+
+impl Listen {
+    /// Where people reach the data listener, without a slash at its end; `None` where that is not
+    /// known.
+    pub fn public_url(&self) -> Option<String> {
+        let own = || self.data.ip().is_loopback().then(|| format!("http://{}", self.data));
+        let given = self.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+        given.or_else(own)
     }
 }
 

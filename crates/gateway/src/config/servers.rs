@@ -9,7 +9,7 @@ use doorward_core::Pattern;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SecretRef, Size, Span};
+use super::{OAuthConfig, SecretRef, Size, Span};
 
 /// `[[server]]`: an MCP server, by `command` (a child process in the sandbox), by `url`, or by an
 /// `openapi` document, whose operations become tools.
@@ -43,7 +43,7 @@ pub struct ServerConfig {
     pub cwd: Option<PathBuf>,
     /// A header to send to `url` or to the API of `openapi`, `authorization` for instance.
     pub header: Option<Header>,
-    /// How access tokens for `url` are got.
+    /// How access tokens for `url` are got; `{}`: with the consent of each principal.
     pub oauth: Option<OAuthConfig>,
     /// Whether tools carry the server's name. Without, `/mcp/{server}` is a transparent route.
     #[serde(default = "yes")]
@@ -113,6 +113,11 @@ const fn a_minute() -> Span {
 }
 
 impl ServerConfig {
+    /// Whether people are asked for their consent before the server is used in their name.
+    pub fn asks_people(&self) -> bool {
+        self.oauth.as_ref().is_some_and(OAuthConfig::asks_people)
+    }
+
     /// What of the network the command may reach.
     pub fn network(&self) -> NetworkAccess {
         let implied =
@@ -385,27 +390,6 @@ pub enum CheckResults {
     Refuse,
     /// They are not looked at.
     Off,
-}
-
-/// `oauth`: how access tokens for a server are got: by the gateway as itself, with a client that
-/// was registered beforehand (RFC 6749 §4.4).
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OAuthConfig {
-    /// The authorization server, exactly as it names itself. The server may name no other.
-    pub issuer: String,
-    /// The client's id there.
-    pub client_id: String,
-    /// The client's secret.
-    pub client_secret: Option<SecretRef>,
-    /// A private key in PEM form instead, for `private_key_jwt`.
-    pub private_key: Option<SecretRef>,
-    /// Scopes to ask for where the server names none.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// Whether loopback and private addresses may be asked, over plain HTTP too.
-    #[serde(default)]
-    pub allow_private: bool,
 }
 
 /// `[[profile]]`: a selection of servers and tools at `/mcp/{name}`.

@@ -2,6 +2,7 @@
 
 mod beside;
 mod body;
+mod connect;
 mod events;
 mod kept;
 mod models;
@@ -31,6 +32,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 pub use self::body::ResponseBody;
+pub use self::connect::{Connect, ConnectParts, KeySignIn, SignIn, SignedIn};
 pub use self::request::is_loopback_host;
 pub use self::serve::{Drained, serve, serve_connection};
 
@@ -57,6 +59,8 @@ pub struct EdgeParts {
     pub limits: EdgeLimits,
     /// The MCP side towards clients.
     pub mcp: EdgeMcp,
+    /// The pages where people connect tools, where a tool asks for it.
+    pub connect: Option<Connect>,
 }
 
 /// What the MCP side towards clients needs to know.
@@ -173,6 +177,13 @@ impl Edge {
             return failure(dialect, &error, id);
         };
         let hold = Hold { _permit: permit, _serving: self.parts.metrics.serving() };
+        // Browsers come without a key: the pages find out themselves who is there.
+        if let (Path::Page(place), Some(connect)) = (&path, &self.parts.connect) {
+            return match request::addressed_here(&self.parts.limits, &request) {
+                Ok(()) => connect.serve(place.clone(), source, request).await,
+                Err(error) => failure(dialect, &error, id),
+            };
+        }
         if let Err(error) = request::admissible(&self.parts.limits, &request) {
             self.parts.metrics.refuse();
             return failure(dialect, &error, id);
@@ -196,7 +207,7 @@ impl Edge {
             Path::Mcp(scope) => self.exchange(cx, scope, Speaks::Http, request, hold).await,
             Path::Sse(scope) => self.exchange(cx, scope, Speaks::Sse, request, hold).await,
             Path::WrongMethod { dialect, allowed } => not_allowed(dialect, allowed, id),
-            Path::Health | Path::Ready | Path::Hello | Path::Unknown { .. } => {
+            Path::Health | Path::Ready | Path::Hello | Path::Page(_) | Path::Unknown { .. } => {
                 let public = "no such route; see POST /v1/chat/completions, /v1/responses, \
                               /v1/messages, /v1/embeddings, GET /v1/models and /mcp";
                 failure(dialect, &CallError::new(Code::NotFound, public), id)

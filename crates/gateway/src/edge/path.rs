@@ -4,6 +4,7 @@ use doorward_core::{DialectId, Scope};
 use doorward_wire::Dialect;
 use http::{HeaderMap, Method};
 
+use super::connect::Place;
 use super::request::decoded;
 
 /// Where a request wants to go.
@@ -42,6 +43,8 @@ pub(super) enum Path {
     Mcp(Scope),
     /// Tools, for clients of 2024-11-05.
     Sse(Scope),
+    /// A page for people.
+    Page(Place),
     Health,
     Ready,
     /// What clients ask to see whether anyone is there (Claude Code: `HEAD /api/hello`).
@@ -155,9 +158,10 @@ impl Path {
             (&Method::GET | &Method::HEAD, "/healthz") => Self::Health,
             (&Method::GET | &Method::HEAD, "/readyz") => Self::Ready,
             (&Method::HEAD, "/" | "/api/hello") => Self::Hello,
-            _ => match (scope(whole, "/mcp"), scope(whole, "/sse")) {
-                (Some(scope), _) => Self::Mcp(scope),
-                (_, Some(scope)) => Self::Sse(scope),
+            _ => match (scope(whole, "/mcp"), scope(whole, "/sse"), Place::of(whole)) {
+                (Some(scope), ..) => Self::Mcp(scope),
+                (_, Some(scope), _) => Self::Sse(scope),
+                (.., Some(place)) => Self::Page(place),
                 _ => Self::Unknown { dialect: list_dialect(headers) },
             },
         }
@@ -175,9 +179,12 @@ impl Path {
             | Self::WrongMethod { dialect, .. }
             | Self::Unknown { dialect } => *dialect,
             Self::Kept { .. } => speak(DialectId::OPENAI_RESPONSES),
-            Self::Mcp(_) | Self::Sse(_) | Self::Health | Self::Ready | Self::Hello => {
-                &doorward_wire::OpenAiChat
-            }
+            Self::Mcp(_)
+            | Self::Sse(_)
+            | Self::Page(_)
+            | Self::Health
+            | Self::Ready
+            | Self::Hello => &doorward_wire::OpenAiChat,
         }
     }
 }

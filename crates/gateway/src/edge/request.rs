@@ -98,12 +98,20 @@ pub(super) fn admissible(
             return Err(CallError::new(Code::Forbidden, public).with_rule("edge.origin"));
         }
     }
+    addressed_here(limits, request)
+}
+
+/// Names that lead here are those we know of.
+pub(super) fn addressed_here(
+    limits: &EdgeLimits,
+    request: &Request<Incoming>,
+) -> Result<(), CallError> {
     let Some(hosts) = &limits.hosts else { return Ok(()) };
     let host = request
         .uri()
         .authority()
         .map(http::uri::Authority::as_str)
-        .or_else(|| headers.get(header::HOST).and_then(|value| value.to_str().ok()))
+        .or_else(|| request.headers().get(header::HOST).and_then(|value| value.to_str().ok()))
         .unwrap_or_default();
     let name = host_name(host);
     if is_loopback_name(name) || hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {

@@ -129,6 +129,7 @@ impl Setup {
             metrics: metrics.clone(),
             upstreams: ["chat".to_owned(), "claude".to_owned()].into(),
             limits: self.limits,
+            connect: None,
         };
         let edge =
             Edge::new(Enforced::new(models, policy.clone()), Enforced::new(tools, policy), parts);

@@ -77,7 +77,57 @@ pub struct Question {
     pub shared: bool,
 }
 
+/// A token that is held, for the page that lists them.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The server, by its name here.
+    pub server: Arc<str>,
+    /// The authorization server that issued the token.
+    pub issuer: Arc<str>,
+    /// The scopes that were asked for or granted.
+    pub scopes: Vec<String>,
+    /// Whether the token serves every principal.
+    pub shared: bool,
+}
+
 impl OAuthClient {
+    /// Whether a link, or the state of a sign-in under way, is about one of these servers. It
+    /// takes nothing away and tells nothing of whose it is: for finding the right one of several
+    /// clients with one store.
+    ///
+    /// # Errors
+    ///
+    /// [`OAuthError::Store`].
+    pub async fn is_asked(&self, text: &str) -> Result<bool, OAuthError> {
+        let inner = &self.inner;
+        let found = inner.store.pending(PendingId::of(text), inner.clock.now()).await?;
+        Ok(match &found {
+            Some(Pending::Asked(asked)) => inner.configured(&asked.key.owner).is_ok(),
+            Some(Pending::Started(started)) => inner.configured(&started.asked.key.owner).is_ok(),
+            None => false,
+        })
+    }
+
+    /// What a principal's calls of a server show, if anything is held.
+    ///
+    /// # Errors
+    ///
+    /// [`OAuthError::Store`].
+    pub async fn connection(
+        &self,
+        principal: &Principal,
+        server: &str,
+    ) -> Result<Option<Connection>, OAuthError> {
+        let Some(server) = self.inner.servers.get(server) else { return Ok(None) };
+        let held = self.inner.held(server, &server.owner(principal)).await?;
+        Ok(held.map(|(key, held)| Connection {
+            server: server.name.clone(),
+            issuer: key.issuer,
+            scopes: held.scopes,
+            shared: server.options.is_shared(),
+        }))
+    }
+
     /// What a link asks, for the person that it is meant for.
     ///
     /// # Errors

@@ -250,8 +250,18 @@ impl Inner {
 
     async fn answer(self: &Arc<Self>, asked: Answering) -> Result<Option<Secret>, CallError> {
         let server = &asked.server;
-        let liked = |issuer: &str| self.known(server, issuer).is_some();
+        let pinned = server.options.issuer.as_deref();
+        let liked = |issuer: &str| match pinned {
+            Some(pinned) => issuer == pinned,
+            None => self.known(server, issuer).is_some(),
+        };
         let found = self.discovery.find(server.url.text(), &asked.challenge, liked).await;
+        let found = found.and_then(|found| match pinned {
+            Some(pinned) if *found.issuer != *pinned => {
+                Err(OAuthError::metadata(server.url.text(), "naming another authorization server"))
+            }
+            _ => Ok(found),
+        });
         let found = found.map_err(|error| {
             self.pause(&asked.owner, error.is_transient());
             told(server, error)

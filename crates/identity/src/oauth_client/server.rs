@@ -20,6 +20,7 @@ pub struct Protected {
     pub(crate) grant: Grant,
     pub(crate) shared: bool,
     pub(crate) client: Option<KnownClient>,
+    pub(crate) issuer: Option<Arc<str>>,
     pub(crate) scopes: Option<Vec<String>>,
 }
 
@@ -61,7 +62,7 @@ impl Protected {
     /// The server at this URL, with consent of each user.
     pub fn new(url: impl Into<String>) -> Self {
         let (url, grant) = (url.into(), Grant::default());
-        Self { url, grant, shared: false, client: None, scopes: None }
+        Self { url, grant, shared: false, client: None, issuer: None, scopes: None }
     }
 
     /// Gets tokens another way than by consent.
@@ -83,6 +84,14 @@ impl Protected {
     #[must_use]
     pub fn with_client(mut self, client: KnownClient) -> Self {
         self.client = Some(client);
+        self
+    }
+
+    /// Takes this authorization server, exactly as it names itself, and no other that the server
+    /// may name.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
+        self.issuer = Some(issuer.into());
         self
     }
 

@@ -53,6 +53,23 @@ impl Bench {
 }
 
 #[test]
+fn what_is_remembered_of_a_key_holds_as_long_as_the_key() {
+    let bench = bench();
+    let hour = Duration::from_hours(1);
+    let new = NewKey::person("laptop", "alice@example.com").with_expiry(bench.clock.now().after(hour));
+    let (text, record) = bench.add(1, new);
+    let (other, _) = bench.add(2, NewKey::new("ci", "build"));
+    let remembered = bench.keys.remembered(&text);
+    assert_eq!(&*bench.keys.recall(&remembered).unwrap().id, "alice@example.com");
+    assert_eq!(&*bench.keys.recall(&bench.keys.remembered(&other)).unwrap().id, "build");
+    let guessed = bench.keys.remembered(&Secret::new("dw-guessed"));
+    assert!(bench.keys.recall(&guessed).is_none());
+    bench.store.revoke(record.id, bench.clock.now()).unwrap();
+    bench.keys.refresh().unwrap();
+    assert!(bench.keys.recall(&remembered).is_none());
+}
+
+#[test]
 fn a_key_stands_for_its_owner() {
     let bench = bench();
     let scopes = Scopes { tools: Some(vec![Pattern::new("tracker__*")]), ..Scopes::default() };

@@ -118,14 +118,16 @@ impl Inner {
     ) -> Result<Shelved, CallError> {
         let change = member.change(Kind::Tools);
         let age = shelves.tools.age(self.clock.instant(), change);
-        let mut failed = None;
+        let (mut read, mut failed) = (None, None);
         match age {
             Age::Since(age) if age < member.server.list_ttl => {}
-            Age::Unread | Age::Outdated | Age::Since(_) => {
-                failed = self.tools(cx, member).await.err();
-            }
+            // With another credential than it was begun with, it lies on another shelf.
+            Age::Unread | Age::Outdated | Age::Since(_) => match self.tools(cx, member).await {
+                Ok(stock) => read = Some(stock),
+                Err(error) => failed = Some(error),
+            },
         }
-        let stock = shelves.tools.last().or_else(|| member.public.tools.last());
+        let stock = read.or_else(|| shelves.tools.last()).or_else(|| member.public.tools.last());
         match (stock, failed) {
             (Some(stock), _) => {
                 self.overshadow();
@@ -244,7 +246,9 @@ impl Drop for Waiting<'_> {
 
 /// A failure told once more, to another who met it.
 fn again(error: &CallError) -> CallError {
-    let told = CallError::new(error.code, error.public.clone());
+    let mut told = CallError::new(error.code, error.public.clone());
+    told.rule.clone_from(&error.rule);
+    told.consent.clone_from(&error.consent);
     match error.retry_after {
         Some(wait) => told.with_retry_after(wait),
         None => told,

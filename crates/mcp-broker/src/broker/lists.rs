@@ -74,8 +74,18 @@ impl Inner {
         if place.is_none() {
             // Perhaps its server has not been listed yet, or has a new tool.
             let server = view.bare.or_else(|| self.prefix_of(name));
-            if let Some(at) = server.filter(|at| view.has(*at)) {
-                self.tools(cx, &self.members[at]).await.ok();
+            if let Some(at) = server.filter(|at| view.has(*at))
+                && let Err(error) = self.tools(cx, &self.members[at]).await
+                && error.consent.is_some()
+            {
+                // What it has shows once the caller has consented. Whether they may call it is
+                // decided first, by its name; the call says where to consent.
+                place = self.known(&view, name);
+                let prefixed = || match view.bare {
+                    Some(at) => format!("{}__{name}", self.members[at].name),
+                    None => name.to_owned(),
+                };
+                return Ok(place.map_or_else(|| ToolName::new(prefixed()), |place| place.name));
             }
             place = self.known(&view, name);
         }
@@ -108,10 +118,14 @@ fn present<T>(
 ) -> Result<Option<Arc<T>>, CallError> {
     match stock {
         Ok(stock) => Ok(Some(stock)),
-        Err(error) if member.server.required => Err(missing(member, error.code, &error.public)),
+        // Nothing is wrong with a server that waits for the caller's consent.
+        Err(error) if member.server.required && error.consent.is_none() => {
+            Err(missing(member, error.code, &error.public))
+        }
         Err(error) => {
             let reason = error.public.clone().into_owned();
-            gaps.push(Gap { server: member.name.clone(), reason });
+            let consent = error.consent.clone();
+            gaps.push(Gap { server: member.name.clone(), reason, consent });
             Ok(None)
         }
     }

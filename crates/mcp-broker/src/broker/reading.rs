@@ -1,7 +1,7 @@
 //! Reading what servers list, once for all who have the same eyes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use doorward_core::{BoxFuture, CallError, Cx, Item, ItemKind, ToolName, ToolSpec, TraceContext};
@@ -127,12 +127,21 @@ impl Inner {
             // What changes while we read is read the next time.
             let change = owner.change(kind);
             let limit = owner.server.connect_timeout.saturating_add(owner.server.timeout);
-            let attempt = |whose| read(whose, cx.trace.clone());
+            let shown = Arc::new(Mutex::new(whose.credential.clone()));
+            let attempt = |whose: Whose| {
+                shown.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&whose.credential);
+                read(whose, cx.trace.clone())
+            };
             let attempts = inner.with_credential(&cx, &owner, whose, attempt);
             let outcome = tokio::time::timeout(limit, attempts).await;
             let slow = |_| Err(Failure::Slow.told(&owner.name));
             let (stock, ttl, public) = match outcome.unwrap_or_else(slow) {
                 Ok(Reading { stock, ttl, public }) => (Ok(stock), ttl, public),
+                // The next one who shows nothing has a page of their own to go to.
+                Err(error) if error.consent.is_some() => {
+                    place.give_up();
+                    return Err(Arc::new(error));
+                }
                 Err(error) => (Err(Arc::new(error)), None, false),
             };
             let ttl = ttl.unwrap_or(Duration::MAX).min(owner.server.list_ttl);
@@ -140,7 +149,13 @@ impl Inner {
             if public {
                 pick(&owner.public).put(stock.clone(), at, ttl, change);
             }
-            let Put { differs, untold } = place.put(stock.clone(), at, ttl, change);
+            // Seen with another credential's eyes than it was begun with: shown to nobody else.
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let eyes = owner.shelves(shown.as_ref());
+            if !Arc::ptr_eq(&eyes, &shelves) {
+                place.give_up();
+            }
+            let Put { differs, untold } = pick(&eyes).put(stock.clone(), at, ttl, change);
             if differs && kind == Kind::Tools {
                 inner.unlooked.store(true, Ordering::Release);
             }

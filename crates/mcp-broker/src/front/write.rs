@@ -174,7 +174,9 @@ pub(super) fn page<'a>(
 fn written_gaps(gaps: &[Gap]) -> String {
     let gaps = gaps.iter().map(|gap| {
         let (server, reason) = (edit::quote(&gap.server), edit::quote(&gap.reason));
-        format!(r#"{{"server":{server},"reason":{reason}}}"#)
+        let consent = gap.consent.as_deref().map(edit::quote);
+        let consent = consent.map(|url| format!(r#","consent":{url}"#)).unwrap_or_default();
+        format!(r#"{{"server":{server},"reason":{reason}{consent}}}"#)
     });
     format!(r#""doorward/gaps":[{}]"#, gaps.collect::<Vec<_>>().join(","))
 }

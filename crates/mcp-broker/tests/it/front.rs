@@ -61,7 +61,11 @@ impl Tools for Plane {
                     definition: raw(&definition),
                 })
             };
-            let gap = Gap { server: "gone".into(), reason: "server `gone` went away".into() };
+            let gap = Gap {
+                server: "gone".into(),
+                reason: "server `gone` went away".into(),
+                consent: None,
+            };
             Ok(ToolList { tools: (0..600).map(tool).collect(), gaps: vec![gap] })
         })
     }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client } from './wire.mjs';
-import { visit } from './browser.mjs';
+import { connect } from './browser.mjs';
 
 const url = process.argv.at(-1);
 const scenario = process.env.MCP_CONFORMANCE_SCENARIO ?? 'tools_call';
@@ -18,10 +18,32 @@ const folder = mkdtempSync(join(tmpdir(), 'doorward-driver-'));
 
 // ---- the gateway
 
+/** A secret of the scenario's, as a configuration takes one. */
+function secret(name, text) {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  return `${name} = { file = "${file}" }`;
+}
+
+/** The authorization server that the scenario's server names, as an operator looks it up. */
+async function issuer() {
+  const at = new URL(url);
+  const metadata = await fetch(`${at.origin}/.well-known/oauth-protected-resource${at.pathname}`);
+  return (await metadata.json()).authorization_servers[0];
+}
+
 /** What the scenario's server needs beside its URL, in its [[server]] section. */
-function serverSettings() {
-  // The OAuth scenarios go here: client ids, keys and the rest come in `context`.
-  return '';
+async function serverSettings() {
+  if (!scenario.startsWith('auth/')) return '';
+  const keys = ['allow_private = true'];
+  if (context.client_id) {
+    keys.push(`client_id = "${context.client_id}"`, `issuer = "${context.issuer ?? await issuer()}"`);
+    const grant = scenario.startsWith('auth/client-credentials') ? 'client-credentials' : 'consent';
+    keys.push(`grant = "${grant}"`);
+  }
+  if (context.client_secret) keys.push(secret('client_secret', context.client_secret));
+  if (context.private_key_pem) keys.push(secret('private_key', context.private_key_pem));
+  return `oauth = { ${keys.join(', ')} }\n\n[connect]\nclient_metadata = "https://conformance-test.local/client-metadata.json"\n`;
 }
 
 const config = join(folder, 'doorward.toml');
@@ -36,7 +58,7 @@ url = "sqlite://${join(folder, 'data/doorward.db')}"
 name = "upstream"
 url = "${url}"
 prefix = false
-${serverSettings()}
+${await serverSettings()}
 [[contract]]
 tool = "*"
 effect = "read"
@@ -68,7 +90,7 @@ async function answer({ method, params }) {
   }
   if (method === 'roots/list') return { roots: [{ uri: 'file:///work', name: 'work' }] };
   if (params.mode === 'url') {
-    await visit(params.url);
+    await connect(params.url, key);
     return { action: 'accept' };
   }
   const fields = Object.entries(params.requestedSchema?.properties ?? {});
@@ -101,6 +123,9 @@ const samples = (schema) => Object.fromEntries(
 
 // ---- the work
 
+/** The gateway's own tool, where its server wants the user's consent first. */
+const SIGN_IN = 'doorward_sign_in';
+
 /** Lists and calls everything, each once. What fails is told, and the rest goes on. */
 async function everything(client) {
   const failures = [];
@@ -112,7 +137,12 @@ async function everything(client) {
       return undefined;
     }
   };
-  const { tools = [] } = (await attempt('tools/list', () => client.list('tools/list'))) ?? {};
+  let { tools = [] } = (await attempt('tools/list', () => client.list('tools/list'))) ?? {};
+  if (tools.some(({ name }) => name === SIGN_IN)) {
+    await attempt(SIGN_IN, () => client.request('tools/call', { name: SIGN_IN, arguments: {} }));
+    ({ tools = [] } = (await attempt('tools/list', () => client.list('tools/list'))) ?? {});
+    tools = tools.filter(({ name }) => name !== SIGN_IN);
+  }
   const calls = context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: samples(tool.inputSchema) }));
   const focal = tools.find(({ name }) => name === 'json_schema_2020_12_tool');
   for (const call of calls) {

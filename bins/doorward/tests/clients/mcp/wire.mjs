@@ -45,7 +45,16 @@ export class Client {
   async request(method, params) {
     let round = params;
     for (let rounds = 0; rounds < 10; rounds += 1) {
-      const result = await this.#once(method, round);
+      let result;
+      try {
+        result = await this.#once(method, round);
+      } catch (error) {
+        // The older era's way to send the user somewhere first.
+        const visits = error.code === -32042 ? error.data?.elicitations : undefined;
+        if (!visits?.length) throw error;
+        for (const params of visits) await this.answer({ method: 'elicitation/create', params });
+        continue;
+      }
       if (result.resultType !== 'input_required') return result;
       const asked = Object.entries(result.inputRequests ?? {});
       const inputResponses = {};

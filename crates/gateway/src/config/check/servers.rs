@@ -2,7 +2,7 @@
 
 use doorward_sandbox::{Egress, SpawnError};
 
-use super::{Fault, Step, fault};
+use super::{Fault, Step, fault, oauth};
 use crate::config::{EgressConfig, NetworkAccess, SandboxMode, ServerConfig};
 
 /// How a server is reached.
@@ -39,7 +39,7 @@ pub(super) fn check(index: usize, server: &ServerConfig) -> Result<(), Fault> {
     if let Some((key, message)) = server.egress.as_ref().and_then(egress) {
         return Err(within("egress", key, message));
     }
-    oauth(server).map_or(Ok(()), |(key, message)| Err(within("oauth", key, message.to_owned())))
+    oauth::check(index, server)
 }
 
 /// A limit of nothing.
@@ -192,18 +192,6 @@ fn confinement(server: &ServerConfig) -> Option<Wrong> {
         (_, Some(_)) if server.container.as_ref().is_some_and(|given| given.gate.is_none()) => {
             Some(("egress", "a container needs `gate` for it: a network with only a proxy on it"))
         }
-        _ => None,
-    }
-}
-
-fn oauth(server: &ServerConfig) -> Option<Wrong> {
-    let oauth = server.oauth.as_ref()?;
-    if server.header.is_some() {
-        return Some(("issuer", "beside oauth, a header is given"));
-    }
-    match (&oauth.client_secret, &oauth.private_key) {
-        (Some(_), Some(_)) => Some(("private_key", "both client_secret and private_key are given")),
-        (None, None) => Some(("client_secret", "either client_secret or private_key is needed")),
         _ => None,
     }
 }
