@@ -84,10 +84,22 @@ pub(crate) async fn against(url: &str, arguments: &[&str]) -> Report {
 pub(crate) async fn drive(scenario: &str, version: &str) -> Report {
     let driver = clients().join("mcp/driver.mjs");
     let command = format!("{} {}", node().display(), driver.display());
-    let all = ["client", "--command", &command, "--scenario", scenario, "--spec-version", version];
+    let all = ["client", "--command", &command, "--scenario", scenario, "--timeout", "60000"];
     let mut all = all.map(str::to_owned).to_vec();
-    all.extend(["--timeout".to_owned(), "60000".to_owned()]);
+    if !version.is_empty() {
+        all.extend(["--spec-version".to_owned(), version.to_owned()]);
+    }
     run(all, vec![("DOORWARD", env!("CARGO_BIN_EXE_doorward").to_owned())]).await
+}
+
+/// What the suite scores a client of a revision by.
+pub(crate) fn required_of_clients(version: &str) -> Vec<String> {
+    let file =
+        format!("node_modules/@modelcontextprotocol/conformance/requirements/{version}.yaml");
+    let text = std::fs::read_to_string(clients().join(file)).unwrap();
+    let list = text.lines().skip_while(|line| *line != "client:").skip(1);
+    let items = list.map_while(|line| line.strip_prefix("  - "));
+    items.map(str::to_owned).collect()
 }
 
 async fn run(arguments: Vec<String>, environment: Vec<(&'static str, String)>) -> Report {

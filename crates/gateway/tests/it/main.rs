@@ -4,6 +4,7 @@
 
 mod beside;
 mod client;
+mod connect;
 mod edges;
 mod faults;
 mod planes;

@@ -11,7 +11,8 @@ use doorward_core::{
     Timestamp, Tools,
 };
 use doorward_gateway::{
-    Edge, EdgeLimits, EdgeMcp, EdgeParts, Enforced, Metrics, Policy, RecordTools, serve_connection,
+    Connect, Edge, EdgeLimits, EdgeMcp, EdgeParts, Enforced, Metrics, Policy, RecordTools,
+    serve_connection,
 };
 use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ToolEngine, Ungranted};
 use doorward_identity::{
@@ -54,6 +55,8 @@ pub(crate) struct Setup {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     /// Puts something between the policy and the router.
     pub(crate) models: fn(Arc<dyn Models>) -> Arc<dyn Models>,
+    /// The pages where people connect tools.
+    pub(crate) connect: Option<Connect>,
 }
 
 impl Default for Setup {
@@ -73,6 +76,7 @@ impl Default for Setup {
             record_tools: RecordTools::Before,
             authorizer: Arc::new(Rules::default()),
             models: |models| models,
+            connect: None,
         }
     }
 }
@@ -129,7 +133,7 @@ impl Setup {
             metrics: metrics.clone(),
             upstreams: ["chat".to_owned(), "claude".to_owned()].into(),
             limits: self.limits,
-            connect: None,
+            connect: self.connect,
         };
         let edge =
             Edge::new(Enforced::new(models, policy.clone()), Enforced::new(tools, policy), parts);
