@@ -21,5 +21,6 @@ mod matrix;
 #[path = "../e2e/process.rs"]
 mod process;
 mod servers;
+mod sign_in;
 mod soak;
 mod wire;

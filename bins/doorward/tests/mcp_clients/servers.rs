@@ -63,6 +63,14 @@ impl Server {
         Self::start(command, port)
     }
 
+    /// A server that wants each user's token, and its authorization server.
+    pub(crate) fn guarded() -> Self {
+        let port = free_port();
+        let mut command = Command::new(node());
+        command.arg(clients().join("mcp/guarded_server.mjs")).arg(port.to_string());
+        Self::start(command, port)
+    }
+
     fn start(mut command: Command, port: u16) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut server = Self { process: command.spawn().unwrap(), port };

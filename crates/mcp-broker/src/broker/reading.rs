@@ -1,6 +1,6 @@
 //! Reading what servers list, once for all who have the same eyes.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -128,17 +128,24 @@ impl Inner {
             let change = owner.change(kind);
             let limit = owner.server.connect_timeout.saturating_add(owner.server.timeout);
             let shown = Arc::new(Mutex::new(whose.credential.clone()));
-            let attempt = |whose: Whose| {
+            let refused = Arc::new(AtomicBool::new(false));
+            let attempt = |whose: Whose| -> Read<T> {
                 shown.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&whose.credential);
-                read(whose, cx.trace.clone())
+                let (reading, refused) = (read(whose, cx.trace.clone()), refused.clone());
+                Box::pin(async move {
+                    let outcome = reading.await;
+                    refused.store(is_refused(&outcome), Ordering::Relaxed);
+                    outcome
+                })
             };
             let attempts = inner.with_credential(&cx, &owner, whose, attempt);
             let outcome = tokio::time::timeout(limit, attempts).await;
             let slow = |_| Err(Failure::Slow.told(&owner.name));
             let (stock, ttl, public) = match outcome.unwrap_or_else(slow) {
                 Ok(Reading { stock, ttl, public }) => (Ok(stock), ttl, public),
-                // The next one who shows nothing has a page of their own to go to.
-                Err(error) if error.consent.is_some() => {
+                // That one was refused who showed nothing says nothing of the next: they may have a
+                // page of their own to go to.
+                Err(error) if refused.load(Ordering::Relaxed) => {
                     place.give_up();
                     return Err(Arc::new(error));
                 }
@@ -266,6 +273,17 @@ async fn read_all(
 ) -> Result<Catalogue, Failure> {
     let ask = Ask { trace, ..Ask::new(kind.method(), whose) };
     pages::read(&*member.link, ask, kind).await
+}
+
+/// Whether a server wants another credential.
+fn is_refused<T>(outcome: &Result<T, Missed>) -> bool {
+    #[cfg(feature = "http")]
+    return matches!(outcome, Err(Missed::Failure(Failure::Refused { .. })));
+    #[cfg(not(feature = "http"))]
+    {
+        let _ = outcome;
+        false
+    }
 }
 
 /// Whether a server says that it has things of this kind.

@@ -6,6 +6,11 @@ const plain = (text) => text.replace(/&(#?\w+);/g, (whole, name) => ENTITIES[nam
 export class Browser {
   #jar = new Map();
 
+  /** Has a cookie of a host from before. */
+  give(host, name, value) {
+    this.#jar.set(host, new Map([...(this.#jar.get(host) ?? []), [name, value]]));
+  }
+
   /** Opens a page as a link does, or sends a form to it. */
   async open(url, form) {
     let at = new URL(url);
