@@ -368,6 +368,7 @@ mod tests {
             Path::Health | Path::Ready | Path::Hello => "plain".into(),
             Path::WebSocket { .. } => "websocket".into(),
             Path::WrongMethod { allowed, .. } => format!("not {allowed}"),
+            Path::Page(place) => format!("page {place:?}"),
             Path::Unknown { .. } => "unknown".into(),
         }
     }

@@ -549,6 +549,75 @@ async fn a_refused_credential_is_tried_again_once_and_consent_passes_through() {
     assert_eq!(error.consent.as_deref(), Some("https://gateway/connect"));
 }
 
+/// Sends everybody to a page of their own, but for those who have been there.
+#[cfg(feature = "http")]
+#[derive(Default)]
+struct Asking(std::sync::Mutex<Vec<String>>);
+
+#[cfg(feature = "http")]
+impl doorward_core::Credentials for Asking {
+    fn credential<'a>(
+        &'a self,
+        cx: &'a doorward_core::Cx,
+        _: doorward_core::Audience<'a>,
+    ) -> doorward_core::BoxFuture<
+        'a,
+        Result<Option<doorward_core::Credential>, doorward_core::CallError>,
+    > {
+        let who = cx.principal.id.to_string();
+        let known = self.0.lock().unwrap().contains(&who);
+        let token = || doorward_core::Credential::Key(doorward_core::Secret::new(who));
+        Box::pin(async move { Ok(known.then(token)) })
+    }
+
+    fn refused<'a>(
+        &'a self,
+        cx: &'a doorward_core::Cx,
+        _: doorward_core::Audience<'a>,
+        _: doorward_core::Refusal<'a>,
+    ) -> doorward_core::BoxFuture<
+        'a,
+        Result<Option<doorward_core::Credential>, doorward_core::CallError>,
+    > {
+        let url = format!("https://gateway/connect/{}", cx.principal.id);
+        let error = doorward_core::CallError::new(Code::Forbidden, format!("consent at {url}"));
+        Box::pin(async move { Err(error.with_rule("consent_required").with_consent(url)) })
+    }
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn each_caller_is_sent_to_a_page_of_their_own_and_sees_their_own_list() {
+    let server = Scripted::new(ALL, |method, _| match method {
+        "tools/list" => Ok(r#"{"tools":[{"name":"t"}]}"#.into()),
+        _ => Ok(r#"{"content":[]}"#.into()),
+    });
+    let server = server.guarded();
+    let asking = Arc::new(Asking::default());
+    let broker = built(&[("a", &server)], |builder| builder.credentials(asking.clone()));
+    for who in ["ann", "bob"] {
+        let list = broker.list(&cx(who), &Scope::All).await.unwrap();
+        let gap = &list.gaps[0];
+        let page = format!("https://gateway/connect/{who}");
+        assert_eq!(gap.consent.as_deref(), Some(&*page), "not somebody else's of a moment ago");
+        assert!(list.tools.is_empty());
+        // A tool that nobody has listed yet: its name goes through, and the call says where to go.
+        let tool = broker.resolve(&cx(who), &Scope::All, "a__t").await.unwrap();
+        assert_eq!(tool.as_str(), "a__t");
+        let error = broker.call(&cx(who), ToolCall::new(tool, raw("{}"))).await.unwrap_err();
+        assert_eq!(error.consent.as_deref(), Some(&*page));
+        assert_eq!(error.rule.as_deref(), Some("consent_required"));
+    }
+    asking.0.lock().unwrap().push("ann".into());
+    let list = broker.list(&cx("ann"), &Scope::All).await.unwrap();
+    assert_eq!((list.tools.len(), list.gaps.len()), (1, 0));
+    let list = broker.list(&cx("bob"), &Scope::All).await.unwrap();
+    assert!(list.tools.is_empty() && list.gaps[0].consent.is_some());
+    let call = || ToolCall::new(ToolName::new("a__t"), raw("{}"));
+    assert!(broker.call(&cx("ann"), call()).await.is_ok());
+    assert!(broker.call(&cx("bob"), call()).await.unwrap_err().consent.is_some());
+}
+
 #[cfg(feature = "openapi")]
 #[tokio::test]
 async fn a_described_api_is_a_server_like_any_other() {

@@ -1,6 +1,7 @@
 //! A link whose server is a closure.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use doorward_core::{BoxFuture, Credential, Cx, Principal, RequestId, Scope, TurnId};
@@ -29,6 +30,8 @@ struct Parts {
     asked: Mutex<Vec<Asked>>,
     rumours: broadcast::Sender<Rumour>,
     followed: Mutex<HashMap<String, i32>>,
+    /// Whether it refuses who shows nothing.
+    guarded: AtomicBool,
 }
 
 impl Scripted {
@@ -51,7 +54,15 @@ impl Scripted {
             asked: Mutex::default(),
             rumours: broadcast::Sender::new(16),
             followed: Mutex::default(),
+            guarded: AtomicBool::new(false),
         }))
+    }
+
+    /// Refuses who shows nothing.
+    #[cfg(feature = "http")]
+    pub(super) fn guarded(self) -> Self {
+        self.0.guarded.store(true, Ordering::Relaxed);
+        self
     }
 
     /// How often a method was asked.
@@ -83,6 +94,11 @@ impl Link for Scripted {
         let name = ask.name.map(ToOwned::to_owned);
         let asked = (ask.whose.principal.clone(), ask.method.to_owned(), name, params.clone());
         self.0.asked.lock().unwrap().push(asked);
+        #[cfg(feature = "http")]
+        if self.0.guarded.load(Ordering::Relaxed) && ask.whose.credential.is_none() {
+            let (url, challenges) = ("http://s/mcp".into(), vec!["Bearer".into()]);
+            return Box::pin(async { Err(Failure::Refused { status: 401, url, challenges }) });
+        }
         let answer = (self.0.answers)(ask.method, &params);
         Box::pin(async move {
             let result = RawValue::from_string(answer?).unwrap();

@@ -48,8 +48,56 @@ const WRONG: &[(&str, &str)] = &[
         "4:9: server[0].oauth: only a server by url has one",
     ),
     (
-        "url = \"http://y\"\noauth = { issuer = \"i\", client_id = \"c\" }",
+        "url = \"https://y\"\noauth = { grant = \"client-credentials\", issuer = \"https://i\", client_id = \"c\" }",
         "4:9: server[0].oauth.client_secret: either client_secret or private_key is needed",
+    ),
+    (
+        "url = \"https://y\"\noauth = { client_secret = { env = \"S\" } }",
+        "4:9: server[0].oauth.client_id: client credentials are those of a client: its id is needed",
+    ),
+    (
+        "url = \"https://y\"\noauth = { grant = \"consent\", client_secret = { env = \"S\" } }",
+        "4:9: server[0].oauth.client_id: without a client's id, its secret is nobody's",
+    ),
+    (
+        "url = \"https://y\"\noauth = { client_id = \"c\" }",
+        "4:9: server[0].oauth.issuer: a client is known to one authorization server: its issuer is needed",
+    ),
+    (
+        "url = \"https://y\"\n[server.oauth]\nclient_secret = { env = \"S\" }\nprivate_key = { env = \"P\" }",
+        "6:15: server[0].oauth.private_key: both client_secret and private_key are given",
+    ),
+    (
+        "url = \"https://y\"\noauth = { issuer = \"i\" }",
+        "4:20: server[0].oauth.issuer: expected an http(s) URL without a query",
+    ),
+    (
+        "url = \"https://y\"\noauth = { issuer = \"https://i/?a=b\" }",
+        "4:20: server[0].oauth.issuer: expected an http(s) URL without a query",
+    ),
+    (
+        "url = \"http://y\"\noauth = {}",
+        "4:9: server[0].oauth.allow_private: tokens go over https; with `allow_private = true` over",
+    ),
+    (
+        "url = \"https://y\"\noauth = { scopes = [\"a\", \"b c\"] }",
+        "4:26: server[0].oauth.scopes[1]: expected a scope, without spaces and quotes",
+    ),
+    (
+        "url = \"https://y\"\nshared = true\noauth = {}",
+        "4:10: server[0].shared: with each principal's own token no two of them share a session",
+    ),
+    (
+        "url = \"https://y\"\nheader = { name = \"a\", value = { env = \"B\" } }\noauth = {}",
+        "4:10: server[0].header: beside oauth, a header is given",
+    ),
+    (
+        "url = \"https://y\"\noauth = { grant = \"password\" }",
+        "4:19: server[0].oauth.grant: unknown value `password`",
+    ),
+    (
+        "url = \"https://y\"\noauth = { scope = \"a\" }",
+        "4:11: server[0].oauth.scope: unknown key `scope`; did you mean `scopes`?",
     ),
     (
         "command = [\"x\"]\nsandbox = \"container\"",
@@ -131,14 +179,76 @@ fn what_fits_together_is_taken() {
         "command = [\"x\"]\nsandbox = \"container\"\ncontainer = { image = \"i\", gate = { network = \"n\", proxy = \"http://10.0.0.1:3128\" } }\negress = { hosts = [\"a.b\"] }",
         "openapi = \"a.yaml\"\ninclude = [\"get*\"]\nheader = { name = \"x-key\", value = { file = \"k\" } }",
         "url = \"https://y\"\noauth = { issuer = \"https://i\", client_id = \"c\", client_secret = { env = \"S\" } }",
+        "url = \"https://y\"\noauth = { grant = \"client_credentials\", issuer = \"https://i\", client_id = \"c\", private_key = { file = \"k\" } }",
+        "url = \"https://y\"\noauth = {}",
+        "url = \"http://127.0.0.1:1/\"\noauth = { allow_private = true, scopes = [\"a\"] }",
+        "url = \"https://y\"\nshared = true\noauth = { shared = true }",
     ] {
         assert_eq!(told(settings), "fine", "{settings}");
     }
 }
 
 #[test]
+fn a_secret_decides_for_whom_tokens_are_got_where_nothing_else_does() {
+    for (oauth, asks) in [
+        ("", true),
+        ("issuer = \"https://i\", client_id = \"c\"", true),
+        ("issuer = \"https://i\", client_id = \"c\", client_secret = { env = \"S\" }", false),
+        (
+            "grant = \"consent\", issuer = \"https://i\", client_id = \"c\", client_secret = { env = \"S\" }",
+            true,
+        ),
+    ] {
+        let text =
+            format!("[[server]]\nname = \"s\"\nurl = \"https://y\"\noauth = {{ {oauth} }}\n");
+        let root = Root::parse(&text, Syntax::Toml, "d.toml").unwrap();
+        assert_eq!(root.server[0].asks_people(), asks, "{oauth}");
+    }
+}
+
+#[test]
+fn the_pages_have_an_address() {
+    let root = |text: &str| Root::parse(text, Syntax::Toml, "d.toml").unwrap();
+    for (text, wanted) in [
+        ("", Some("http://127.0.0.1:8787")),
+        ("[listen]\ndata = \"[::1]:1\"\n", Some("http://[::1]:1")),
+        ("[listen]\ndata = \"0.0.0.0:1\"\n", None),
+        (
+            "[listen]\ndata = \"0.0.0.0:1\"\npublic_url = \"https://gw.example/door/\"\n",
+            Some("https://gw.example/door"),
+        ),
+    ] {
+        assert_eq!(root(text).listen.public_url().as_deref(), wanted, "{text}");
+    }
+    let connect = root("").connect;
+    assert_eq!(connect.metadata_url("http://localhost:1"), None);
+    let served = connect.metadata_url("https://gw.example").unwrap();
+    assert_eq!(served, "https://gw.example/oauth/client-metadata.json");
+    let off = root("[connect]\nclient_metadata = \"off\"\n").connect;
+    assert_eq!(off.metadata_url("https://gw.example"), None);
+}
+
+#[test]
 fn the_side_towards_clients_is_checked_too() {
     for (settings, wanted) in [
+        (
+            "[listen]\npublic_url = \"http://gw.example\"\n",
+            "d.toml:2:14: listen.public_url: expected an https URL, or an http URL of this machine",
+        ),
+        (
+            "[listen]\npublic_url = \"https://gw.example/?a\"\n",
+            "d.toml:2:14: listen.public_url: expected an https URL",
+        ),
+        (
+            "[connect]\nclient_metadata = \"https://gw.example\"\n",
+            "d.toml:2:19: connect.client_metadata: expected an https URL with a path",
+        ),
+        ("[connect]\nclient_name = \" \"\n", "d.toml:2:15: connect.client_name: expected a name"),
+        (
+            "[listen]\ndata = \"0.0.0.0:1\"\n[[server]]\nname = \"s\"\nurl = \"https://y\"\noauth = {}\n",
+            "d.toml:6:9: server[0].oauth: people give their consent at the gateway's own pages, and \
+             it is not known where they reach it; expected `listen.public_url",
+        ),
         ("[mcp]\npage = 0\n", "d.toml:2:8: mcp.page: expected more than 0"),
         ("[mcp]\nsession_ttl = \"0s\"\n", "d.toml:2:15: mcp.session_ttl: expected more than 0"),
         ("[mcp]\ndisclosure = \"some\"\n", "d.toml:2:14: mcp.disclosure: unknown value `some`"),
@@ -192,6 +302,12 @@ fn the_schema_knows_the_keys() {
         "session_keys",
         "session_ttl",
         "enforces_policies",
+        "grant",
+        "issuer",
+        "allow_private",
+        "public_url",
+        "client_metadata",
+        "client_name",
     ] {
         assert!(schema.contains(&format!("\"{key}\":")), "{key}");
     }
