@@ -316,9 +316,11 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
     });
     let clients = root.server.iter().filter_map(|server| {
         let oauth = server.oauth.as_ref()?;
-        let reference = oauth.client_secret.as_ref().or(oauth.private_key.as_ref())?;
-        Some((format!("the OAuth client of server `{}`", server.name), reference))
+        let own = [&oauth.client_secret, &oauth.private_key, &oauth.assertion];
+        let what = format!("the OAuth client of server `{}`", server.name);
+        Some(own.into_iter().flatten().map(move |reference| (what.clone(), reference)))
     });
+    let clients = clients.flatten();
     let sessions = root.mcp.session_keys.iter();
     let sessions = sessions.map(|reference| ("a key of `mcp.session_keys`".to_owned(), reference));
     keys.chain(headers)

@@ -67,7 +67,7 @@ pub(crate) use http::document;
 pub use http::{Answer, Ask, Content, Http, HttpError, HyperHttp, TlsError};
 pub use metadata::ServerMetadata;
 pub use registration::{ClientProof, KnownClient};
-pub use server::{Grant, IdentityProvider, Protected, Subjects};
+pub use server::{Assertions, Grant, IdentityProvider, Protected, Subjects};
 pub use signing::SigningKey;
 pub use tokens::{
     Asked, Held, Holder, MemoryTokens, Owner, Pending, PendingId, Registration, Started, TokenKey,

@@ -99,6 +99,7 @@ async fn the_gateway_signs_in_as_itself() {
     pass(&[
         ("auth/client-credentials-basic", EXTENSION),
         ("auth/client-credentials-jwt", EXTENSION),
+        ("auth/wif-jwt-bearer", EXTENSION),
     ])
     .await;
 }

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use doorward_core::{
-    Audience, BoxFuture, CallError, Credential, Credentials, Cx, PrincipalKind, Refusal, Secret,
+    Audience, BoxFuture, CallError, Code, Credential, Credentials, Cx, PrincipalKind, Refusal,
+    Secret,
 };
 use doorward_identity::oauth_client::{
-    ClientProof, Grant, HyperHttp, KnownClient, MemoryTokens, OAuthClient, Parts, Protected, Reach,
-    SigningKey, TokenStore,
+    Assertions, ClientProof, Grant, HyperHttp, KnownClient, MemoryTokens, OAuthClient, Parts,
+    Protected, Reach, SigningKey, TokenStore,
 };
 use doorward_identity::{StaticCredentials, VirtualKeys};
 use doorward_mcp_broker::SealKeys;
 
 use super::{StartError, Surroundings};
-use crate::config::{OAuthConfig, OAuthGrant, Root, SecretRef, ServerConfig};
+use crate::config::{Environment, OAuthConfig, OAuthGrant, Root, SecretRef, ServerConfig};
 use crate::edge::{Connect, ConnectParts, KeySignIn};
 
 /// Where users' tokens are kept.
@@ -174,6 +175,31 @@ fn client<'a>(
     builder.build().map_err(|error| StartError::new("`oauth` of a server cannot be used", error))
 }
 
+/// What the gateway's platform says of it, where the configuration says.
+#[derive(Debug)]
+struct Platform {
+    assertion: Option<SecretRef>,
+    environment: Environment,
+}
+
+fn platform(oauth: &OAuthConfig, around: &Surroundings) -> Arc<dyn Assertions> {
+    let (assertion, environment) = (oauth.assertion.clone(), around.environment.clone());
+    Arc::new(Platform { assertion, environment })
+}
+
+impl Assertions for Platform {
+    fn assertion(&self) -> BoxFuture<'_, Result<Secret, CallError>> {
+        let (reference, environment) = (self.assertion.clone(), self.environment.clone());
+        Box::pin(async move {
+            let missing = || CallError::new(Code::Internal, "no assertion is configured");
+            let reference = reference.ok_or_else(missing)?;
+            // The file may lie on a slow volume.
+            let read = tokio::task::spawn_blocking(move || reference.resolve(&environment));
+            read.await.map_err(CallError::internal)?.map_err(CallError::internal)
+        })
+    }
+}
+
 fn protected(
     server: &ServerConfig,
     oauth: &OAuthConfig,
@@ -197,6 +223,7 @@ fn protected(
         Protected::new(server.url.as_deref().unwrap_or_default()).with_grant(match oauth.grant() {
             OAuthGrant::Consent => Grant::Consent,
             OAuthGrant::ClientCredentials => Grant::ClientCredentials,
+            OAuthGrant::Workload => Grant::Workload(platform(oauth, around)),
         });
     if let Some(issuer) = &oauth.issuer {
         protected = protected.with_issuer(issuer.as_str());

@@ -9,8 +9,8 @@ use super::SecretRef;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OAuthConfig {
-    /// For whom. Where left out: `client-credentials` with a secret or a private key, else
-    /// `consent`.
+    /// For whom. Where left out: `workload` with an assertion, `client-credentials` with a secret
+    /// or a private key, else `consent`.
     pub grant: Option<OAuthGrant>,
     /// The authorization server, exactly as it names itself; the server may name no other. Needed
     /// with `client_id`.
@@ -22,6 +22,9 @@ pub struct OAuthConfig {
     pub client_secret: Option<SecretRef>,
     /// A private key in PEM form instead, for `private_key_jwt`.
     pub private_key: Option<SecretRef>,
+    /// What the platform says of the gateway, a JWT for the authorization server, for `workload`:
+    /// read anew each time.
+    pub assertion: Option<SecretRef>,
     /// Scopes to ask for where the server's challenge names none.
     pub scopes: Vec<String>,
     /// Whether the first who consents does so for everybody: one token for all.
@@ -40,13 +43,19 @@ pub enum OAuthGrant {
     /// For the gateway itself (RFC 6749 §4.4): one token for all.
     #[serde(alias = "client_credentials")]
     ClientCredentials,
+    /// For the gateway itself, by what its platform says of it (RFC 7523 §2.1): one token for all.
+    Workload,
 }
 
 impl OAuthConfig {
     /// For whom tokens are got.
     pub fn grant(&self) -> OAuthGrant {
         let proves = self.client_secret.is_some() || self.private_key.is_some();
-        let usual = if proves { OAuthGrant::ClientCredentials } else { OAuthGrant::Consent };
+        let usual = match (self.assertion.is_some(), proves) {
+            (true, _) => OAuthGrant::Workload,
+            (false, true) => OAuthGrant::ClientCredentials,
+            (false, false) => OAuthGrant::Consent,
+        };
         self.grant.unwrap_or(usual)
     }
 

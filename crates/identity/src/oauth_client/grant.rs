@@ -1,4 +1,5 @@
-//! Tokens without a person: the gateway as itself, or vouched for by the identity provider.
+//! Tokens without a person: the gateway as itself, or vouched for by its platform or by the identity
+//! provider.
 
 use std::sync::Arc;
 
@@ -34,6 +35,11 @@ impl Inner {
         let mut pairs = match &server.options.grant {
             Grant::Enterprise(provider) => {
                 assertion = self.vouch(provider, principal, key, &scope).await?;
+                vec![("grant_type", JWT_BEARER), ("assertion", assertion.expose())]
+            }
+            Grant::Workload(platform) => {
+                let missing = OAuthError::SignIn("the platform's assertion cannot be had");
+                assertion = platform.assertion().await.map_err(|_| missing)?;
                 vec![("grant_type", JWT_BEARER), ("assertion", assertion.expose())]
             }
             Grant::ClientCredentials | Grant::Consent => {

@@ -33,6 +33,10 @@ pub enum Grant {
     /// The gateway as itself (RFC 6749 §4.4), with a client registered by hand. One token for all
     /// principals: it says nothing about any of them.
     ClientCredentials,
+    /// The platform that the gateway runs on vouches for the gateway itself, in a secret's place
+    /// (workload identity federation, RFC 7523 §2.1), with a client registered by hand. One token
+    /// for all principals.
+    Workload(Arc<dyn Assertions>),
     /// The enterprise's identity provider vouches for the principal (Enterprise-Managed
     /// Authorization: RFC 8693 for an ID-JAG, then RFC 7523), with a client registered by hand.
     Enterprise(IdentityProvider),
@@ -47,6 +51,17 @@ pub struct IdentityProvider {
     pub client: KnownClient,
     /// Where the principals' ID tokens come from.
     pub subjects: Arc<dyn Subjects>,
+}
+
+/// Has what the gateway's platform says of it: a JWT for the authorization server. Platforms
+/// exchange it often, so it is asked for anew each time.
+pub trait Assertions: Send + Sync + fmt::Debug {
+    /// The platform's assertion as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    fn assertion(&self) -> BoxFuture<'_, Result<Secret, CallError>>;
 }
 
 /// Knows the ID tokens with which principals signed in at the gateway.
@@ -104,6 +119,6 @@ impl Protected {
 
     /// Whether all principals use one token.
     pub fn is_shared(&self) -> bool {
-        self.shared || matches!(self.grant, Grant::ClientCredentials)
+        self.shared || matches!(self.grant, Grant::ClientCredentials | Grant::Workload(_))
     }
 }

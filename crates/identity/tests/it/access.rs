@@ -56,7 +56,8 @@ impl Bench {
 fn what_is_remembered_of_a_key_holds_as_long_as_the_key() {
     let bench = bench();
     let hour = Duration::from_hours(1);
-    let new = NewKey::person("laptop", "alice@example.com").with_expiry(bench.clock.now().after(hour));
+    let new =
+        NewKey::person("laptop", "alice@example.com").with_expiry(bench.clock.now().after(hour));
     let (text, record) = bench.add(1, new);
     let (other, _) = bench.add(2, NewKey::new("ci", "build"));
     let remembered = bench.keys.remembered(&text);

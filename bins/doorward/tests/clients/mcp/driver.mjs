@@ -38,9 +38,9 @@ async function serverSettings() {
   const keys = ['allow_private = true'];
   if (context.client_id) {
     keys.push(`client_id = "${context.client_id}"`, `issuer = "${context.issuer ?? await issuer()}"`);
-    const grant = scenario.startsWith('auth/client-credentials') ? 'client-credentials' : 'consent';
-    keys.push(`grant = "${grant}"`);
   }
+  if (scenario === 'auth/pre-registration') keys.push('grant = "consent"');
+  if (context.valid_jwt) keys.push(secret('assertion', context.valid_jwt));
   if (context.client_secret) keys.push(secret('client_secret', context.client_secret));
   if (context.private_key_pem) keys.push(secret('private_key', context.private_key_pem));
   return `oauth = { ${keys.join(', ')} }\n\n[connect]\nclient_metadata = "https://conformance-test.local/client-metadata.json"\n`;

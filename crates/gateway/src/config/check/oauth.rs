@@ -40,6 +40,15 @@ fn client(oauth: &OAuthConfig) -> Option<Wrong> {
         return Some(("private_key", "both client_secret and private_key are given"));
     }
     match oauth.grant() {
+        OAuthGrant::Workload if oauth.assertion.is_none() => {
+            Some(("assertion", "what the platform says of the gateway is needed"))
+        }
+        OAuthGrant::Consent | OAuthGrant::ClientCredentials if oauth.assertion.is_some() => {
+            Some(("assertion", "only `grant = \"workload\"` has one"))
+        }
+        OAuthGrant::Workload if !known => {
+            Some(("client_id", "a platform vouches for a client: its id is needed"))
+        }
         OAuthGrant::ClientCredentials if !proves => {
             Some(("client_secret", "either client_secret or private_key is needed"))
         }

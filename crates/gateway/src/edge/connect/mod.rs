@@ -276,7 +276,7 @@ impl Connect {
         match about {
             Post::Begin(handle) => self.begin(&handle, &known).await,
             Post::Disconnect => self.disconnect(&form, &known).await,
-            Post::SignIn(_) | Post::SignOut => page::see(&home, Some(self.sessions.no_cookie())),
+            Post::SignIn(_) | Post::SignOut => page::see(&home, Some(&self.sessions.no_cookie())),
         }
     }
 
@@ -307,7 +307,7 @@ impl Connect {
                 };
                 // A session that somebody may have planted here is left behind.
                 let session = self.sessions.signed_in(ticket);
-                page::see(&to, Some(self.sessions.cookie(&session)))
+                page::see(&to, Some(&self.sessions.cookie(&session)))
             }
             Err(error) => {
                 let (told, status) = match error.code {

@@ -215,11 +215,11 @@ impl Page {
 }
 
 /// RFC 9110 §15.4.4: what follows a form is a page to get.
-pub(super) fn see(location: &str, cookie: Option<String>) -> Answer {
+pub(super) fn see(location: &str, cookie: Option<&str>) -> Answer {
     let mut answer = Response::new(ResponseBody::whole(""));
     *answer.status_mut() = StatusCode::SEE_OTHER;
     answer.headers_mut().insert(header::LOCATION, value(location));
-    if let Some(cookie) = &cookie {
+    if let Some(cookie) = cookie {
         answer.headers_mut().insert(header::SET_COOKIE, value(cookie));
     }
     guard(&mut answer);
@@ -258,8 +258,12 @@ fn shown(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => {}
-            '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => {}
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}' => {}
             other if other.is_control() => safe.push(' '),
             other => safe.push(other),
         }

@@ -92,6 +92,18 @@ const WRONG: &[(&str, &str)] = &[
         "4:10: server[0].header: beside oauth, a header is given",
     ),
     (
+        "url = \"https://y\"\noauth = { grant = \"workload\", issuer = \"https://i\", client_id = \"c\" }",
+        "4:9: server[0].oauth.assertion: what the platform says of the gateway is needed",
+    ),
+    (
+        "url = \"https://y\"\noauth = { grant = \"consent\", assertion = { file = \"f\" } }",
+        "4:44: server[0].oauth.assertion: only `grant = \"workload\"` has one",
+    ),
+    (
+        "url = \"https://y\"\noauth = { assertion = { file = \"f\" } }",
+        "4:9: server[0].oauth.client_id: a platform vouches for a client: its id is needed",
+    ),
+    (
         "url = \"https://y\"\noauth = { grant = \"password\" }",
         "4:19: server[0].oauth.grant: unknown value `password`",
     ),
