@@ -17,6 +17,9 @@ pub struct Presented {
     /// The proof that the caller has the key which the token is bound to, where it came as
     /// `Authorization: DPoP`. Shown beside `Bearer`, a proof is none (RFC 9449 §7.2).
     pub proof: Option<Proof>,
+    /// The SHA-256 hash of the certificate that the caller showed in TLS, as base64url, where the
+    /// edge asks for one (RFC 8705 §3.1).
+    pub certificate: Option<Arc<str>>,
 }
 
 /// A proof of possession and the request it is for (RFC 9449 §4).

@@ -33,6 +33,8 @@
 //! ```
 
 mod algorithm;
+#[cfg(feature = "oauth-server")]
+mod assertion;
 mod builder;
 mod cache;
 mod check;
@@ -57,16 +59,35 @@ use doorward_core::{Authenticator, BoxFuture, CallError, Clock, Code, Presented,
 use serde_json::Value;
 
 pub use self::algorithm::{Algorithm, AlgorithmError};
+#[cfg(feature = "oauth-server")]
+pub use self::assertion::{Assertion, Assertions, Expected};
 pub use self::builder::{Builder, JwtBuildError};
 use self::cache::Cache;
 use self::check::{Trusted, Verified};
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::claim::seconds;
 pub use self::claim::{Claim, Requirement};
+#[cfg(not(feature = "oauth-server"))]
 use self::compact::Compact;
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::compact::{Compact, Strict};
 pub use self::directory::{Directory, Member};
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::fetch::Fetcher;
 pub use self::issuer::{Freshness, Issuer, Keys};
 use self::issuer::{Named, TENANT};
+#[cfg(not(feature = "oauth-server"))]
 use self::key::VerifyingKey;
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::key::{Jwks, KeySet, VerifyingKey};
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::keyring::Keyring;
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::mapping::actors;
 pub use self::mapping::{Allowance, Holds, Mapping, Name};
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::proof::Proofs;
+#[cfg(not(feature = "oauth-server"))]
 use self::proof::Proofs;
 use self::refused::Refused;
 pub use self::revocation::{Revocations, Revoked, TokenMark};
@@ -117,6 +138,14 @@ impl Jwt {
             // One that fails leaves its own mark.
             drop(fetch.await);
         }
+    }
+
+    /// Takes these for the keys of an issuer whose keys are in the configuration; tells whether
+    /// there is one.
+    #[cfg(feature = "oauth-server")]
+    pub(crate) fn replace_keys(&self, issuer: &str, jwks: &Jwks) -> bool {
+        let found = self.inner.trusted.iter().find(|trusted| &*trusted.issuer.url == issuer);
+        found.is_some_and(|trusted| trusted.ring.replace_fixed(jwks))
     }
 
     /// How it stands with each issuer's keys.
@@ -190,13 +219,35 @@ impl Inner {
             (None, None) => Ok(()),
         };
         proven.map_err(|refused| self.refuse(refused, presented))?;
+        if let Some(bound) = &verified.terms.certificate
+            && presented.certificate.as_deref() != Some(bound)
+        {
+            return Err(self.refuse(Refused::Certificate, presented));
+        }
         Ok(verified.principal.clone())
     }
 
     /// Looks at everything.
     async fn verify(&self, text: &str, hash: [u8; 32]) -> Result<Arc<Verified>, Refused> {
         let compact = Compact::read(text, self.longest)?;
-        let Compact { header, claims, signed, signature } = &compact;
+        let (trusted, named, epoch) = self.signed(&compact).await?;
+        let (header, claims) = (&compact.header, &compact.claims);
+        check::kind(&trusted.issuer, header, claims)?;
+        let terms = check::terms(&trusted.issuer, named, claims, self.clock.now())?;
+        let instant = self.clock.instant();
+        let shown = (text, named.iss, claims);
+        let made = check::found(trusted.clone(), epoch, shown, terms, instant);
+        let verified = Arc::new(made.await?);
+        self.cache.keep(hash, verified.clone());
+        Ok(verified)
+    }
+
+    /// Whose the signature is, and the keyring's number at the time.
+    async fn signed<'t>(
+        &'t self,
+        compact: &'t Compact<'_>,
+    ) -> Result<(&'t Arc<Trusted>, Named<'t>, u64), Refused> {
+        let Compact { header, claims, signed, signature } = compact;
         if header.jwk.is_some() {
             return Err(Refused::Header("jwk"));
         }
@@ -212,13 +263,7 @@ impl Inner {
         if !found.keys.iter().any(fits) {
             return Err(Refused::Signature);
         }
-        check::kind(&trusted.issuer, header, claims)?;
-        let terms = check::terms(&trusted.issuer, named, claims, self.clock.now())?;
-        let instant = self.clock.instant();
-        let made = check::found(trusted.clone(), found.epoch, (text, iss, claims), terms, instant);
-        let verified = Arc::new(made.await?);
-        self.cache.keep(hash, verified.clone());
-        Ok(verified)
+        Ok((trusted, named, found.epoch))
     }
 
     fn trusted<'t>(&self, iss: &'t str) -> Option<(&Arc<Trusted>, Named<'t>)> {

@@ -38,6 +38,8 @@
 //! [`Rules`] decides by the key's scopes, [`StaticCredentials`] holds the providers' own keys. With
 //! the feature `oauth-client`, `oauth_client` gets tokens of MCP servers for each user; with `cedar`,
 //! `cedar` decides by policies; with `jwt`, `jwt` knows callers by tokens of identity providers.
+//! With `oauth-server`, `oauth_server` is an authorization server of its own: people sign in at their
+//! identity provider, and clients get tokens of this gateway's.
 //! [`Authenticators`] takes keys and tokens at one door.
 
 mod authenticators;
@@ -51,6 +53,8 @@ mod key;
 mod keys;
 #[cfg(feature = "oauth-client")]
 pub mod oauth_client;
+#[cfg(feature = "oauth-server")]
+pub mod oauth_server;
 mod rules;
 mod store;
 

@@ -56,19 +56,31 @@ mod signing;
 mod tokens;
 
 pub use address::{AddressError, Reach};
+#[cfg(feature = "oauth-server")]
+pub(crate) use address::{Endpoint, brief, literal};
 pub use builder::{BuildError, Builder, Parts};
 pub use challenge::Challenge;
+#[cfg(feature = "oauth-server")]
+pub(crate) use challenge::scopes;
 pub use client::OAuthClient;
 pub use consent::{Callback, Connection, Question, Visitor};
 pub use discovery::{Discovery, Found};
 pub use fault::OAuthError;
+#[cfg(feature = "oauth-server")]
+pub(crate) use form::{decode as decode_form, encode as encode_form};
 #[cfg(feature = "jwt")]
 pub(crate) use http::document;
+#[cfg(feature = "oauth-server")]
+pub(crate) use http::send;
 pub use http::{Answer, Ask, Content, Http, HttpError, HyperHttp, TlsError};
 pub use metadata::ServerMetadata;
 pub use registration::{ClientProof, KnownClient};
+#[cfg(feature = "oauth-server")]
+pub(crate) use scope::is_legal as is_legal_scope;
 pub use server::{Assertions, Grant, IdentityProvider, Protected, Subjects};
 pub use signing::SigningKey;
+#[cfg(feature = "oauth-server")]
+pub(crate) use signing::{challenge as code_challenge, pkcs8, random};
 pub use tokens::{
     Asked, Held, Holder, MemoryTokens, Owner, Pending, PendingId, Registration, Started, TokenKey,
     TokenStore, TokenStoreError,

@@ -225,5 +225,5 @@ fn fixed(
     let read: Option<Jwks> = serde_json::from_str(text).ok();
     let keys = read.map(|jwks| KeySet::read(&jwks, algorithms)).filter(|keys| keys.len() > 0);
     let keys = keys.ok_or_else(|| JwtBuildError::Keys(url.clone()))?;
-    Ok(Keyring::fixed(url, keys, clock.clone()))
+    Ok(Keyring::fixed(url, keys, algorithms.to_vec(), clock.clone()))
 }

@@ -42,14 +42,16 @@ pub(crate) struct Verified {
 pub(crate) struct Terms {
     starts: Timestamp,
     ends: Timestamp,
-    expires: Timestamp,
+    pub(crate) expires: Timestamp,
     issued: Option<Timestamp>,
-    id: Option<Box<str>>,
+    pub(crate) id: Option<Box<str>>,
     subject: Arc<str>,
     client: Option<Arc<str>>,
     tenant: Option<Arc<str>>,
     /// The thumbprint of the key that it is bound to.
     pub(crate) bound: Option<Box<str>>,
+    /// The thumbprint of the certificate that it is bound to.
+    pub(crate) certificate: Option<Box<str>>,
 }
 
 impl Terms {
@@ -147,12 +149,14 @@ pub(crate) fn terms(
         Some(_) => Err(Refused::Claim(name)),
     };
     let subject = text("sub")?.ok_or(Refused::Claim("sub"))?.into();
-    let bound = binding(issuer, claims)?;
+    let (bound, certificate) = binding(issuer, claims)?;
     let id = text("jti")?.map(Into::into);
     if !issuer.required.iter().all(|requirement| requirement.is_met(claims)) {
         return Err(Refused::Required);
     }
-    let terms = Terms { starts, ends, expires, issued: made, id, subject, client, tenant, bound };
+    let issued = made;
+    let terms =
+        Terms { starts, ends, expires, issued, id, subject, client, tenant, bound, certificate };
     terms.hold(now).map(|()| terms)
 }
 
@@ -197,19 +201,27 @@ fn client(issuer: &Issuer, claims: &Map<String, Value>) -> Result<Option<Arc<str
     Ok(client)
 }
 
-/// The key that the token is bound to (RFC 7800, RFC 9449 §6.1). What is bound to something else
-/// cannot be checked here, and is not for everybody.
-fn binding(issuer: &Issuer, claims: &Map<String, Value>) -> Result<Option<Box<str>>, Refused> {
+/// The thumbprints of a key and of a certificate.
+type Bonds = (Option<Box<str>>, Option<Box<str>>);
+
+/// The key or certificate that the token is bound to (RFC 7800, RFC 9449 §6.1, RFC 8705 §3.1).
+/// What is bound to something else cannot be checked here, and is not for everybody.
+fn binding(issuer: &Issuer, claims: &Map<String, Value>) -> Result<Bonds, Refused> {
     let wrong = Refused::Claim("cnf");
-    match claims.get("cnf") {
-        None if issuer.bound_only => Err(wrong),
-        None => Ok(None),
-        Some(Value::Object(members)) if members.len() == 1 => {
-            let thumbprint = members.get("jkt").and_then(Value::as_str);
-            thumbprint.map(|text| Some(text.into())).ok_or(wrong)
-        }
-        Some(_) => Err(wrong),
+    let Some(bonds) = claims.get("cnf") else {
+        return if issuer.bound_only { Err(wrong) } else { Ok((None, None)) };
+    };
+    let bonds = bonds.as_object().filter(|bonds| !bonds.is_empty()).ok_or(wrong)?;
+    let (mut key, mut certificate) = (None, None);
+    for (name, value) in bonds {
+        let bond = match name.as_str() {
+            "jkt" => &mut key,
+            "x5t#S256" => &mut certificate,
+            _ => return Err(wrong),
+        };
+        *bond = Some(value.as_str().ok_or(wrong)?.into());
     }
+    Ok((key, certificate))
 }
 
 /// The token as it is kept.

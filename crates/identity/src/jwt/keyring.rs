@@ -102,11 +102,16 @@ impl Keyring {
     }
 
     /// Of these keys for good.
-    pub(crate) fn fixed(issuer: Arc<str>, keys: KeySet, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn fixed(
+        issuer: Arc<str>,
+        keys: KeySet,
+        algorithms: Vec<Algorithm>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             issuer,
             source: None,
-            algorithms: Vec::new(),
+            algorithms,
             freshness: Freshness::default(),
             clock,
             held: ArcSwap::from_pointee(Held { keys, fetched: None, epoch: 0 }),
@@ -242,6 +247,15 @@ impl Keyring {
             Ok(jwks) => self.replace(&jwks),
             Err(error) => self.note_failure(&error),
         }
+    }
+
+    /// Takes these keys, where they are not fetched; tells whether it did.
+    #[cfg(feature = "oauth-server")]
+    pub(crate) fn replace_fixed(&self, jwks: &Jwks) -> bool {
+        if self.source.is_none() {
+            self.replace(jwks);
+        }
+        self.source.is_none()
     }
 
     fn replace(&self, jwks: &Jwks) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use doorward_core::{Actor, Pattern, PrincipalKind, Scopes};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::claim::Claim;
@@ -98,6 +99,8 @@ pub struct Mapping {
     groups: Claim,
     roles: Vec<Claim>,
     allowances: Vec<Allowance>,
+    /// Whether the tokens are this gateway's own, whose claims say what was decided already.
+    own: bool,
 }
 
 impl Default for Mapping {
@@ -111,11 +114,28 @@ impl Default for Mapping {
             groups: "groups".into(),
             roles: vec!["roles".into()],
             allowances: Vec::new(),
+            own: false,
         }
     }
 }
 
+/// Of this gateway's own tokens: what they may be used for.
+const LIMITS: &str = "limits";
+
 impl Mapping {
+    /// This gateway's own access tokens: `sub` is the principal's id, `limits` what it may use.
+    #[cfg(feature = "oauth-server")]
+    pub(crate) fn own() -> Self {
+        Self { own: true, team: Some("team".into()), ..Self::default() }
+    }
+
+    /// For tokens that speak of people only.
+    #[cfg(feature = "oauth-server")]
+    pub(crate) fn for_people(mut self) -> Self {
+        self.person_claims.clear();
+        self
+    }
+
     /// Okta's access tokens: `sub` is the login, `uid` is there for people only.
     pub fn okta() -> Self {
         Self::default().with_names([Name::unique("sub")]).with_person_claims(["uid"])
@@ -202,6 +222,10 @@ impl Mapping {
         let says = |name: &str, value: &str| claims.get(name).is_some_and(|said| said == value);
         let itself = client.is_some_and(|client| says("sub", client));
         let listed = &self.person_claims;
+        if self.own {
+            let service = says("gty", "client-credentials");
+            return if service { PrincipalKind::Service } else { PrincipalKind::Person };
+        }
         let unlike = !listed.is_empty() && listed.iter().all(|claim| claim.of(claims).is_none());
         if itself || unlike || says("idtyp", "app") || says("gty", "client-credentials") {
             PrincipalKind::Service
@@ -215,6 +239,10 @@ impl Mapping {
         (issuer, kind, client): (&str, PrincipalKind, Option<&str>),
         claims: &Map<String, Value>,
     ) -> Result<Arc<str>, Refused> {
+        if self.own {
+            let sub = claims.get("sub").and_then(Value::as_str).filter(|text| is_plain(text));
+            return sub.map(Arc::from).ok_or(Refused::Claim("sub"));
+        }
         if let (PrincipalKind::Service, Some(client)) = (kind, client) {
             let named = self.services.get(client).cloned();
             return Ok(named.unwrap_or_else(|| within(issuer, client)));
@@ -247,6 +275,12 @@ impl Mapping {
     ) -> (Option<Arc<str>>, Scopes) {
         let said = self.team.as_ref().and_then(|claim| claim.text(claims));
         let mut team = said.filter(|text| is_plain(text)).map(Arc::from);
+        if self.own {
+            let limits = claims.get(LIMITS).and_then(|limits| Scopes::deserialize(limits).ok());
+            // One of our tokens without them would be for everything.
+            let none = || Scopes { models: Some(vec![]), tools: Some(vec![]), ..Scopes::default() };
+            return (team, limits.unwrap_or_else(none));
+        }
         if self.allowances.is_empty() {
             return (team, Scopes::default());
         }

@@ -49,22 +49,40 @@ impl Proofs {
         proof: &Proof,
         bound: &str,
         token: &str,
+        times: (Timestamp, Instant),
+    ) -> Result<(), Refused> {
+        let (compact, key) = signed(proof)?;
+        if key.thumbprint != bound {
+            return Err(Refused::Proof("by another key"));
+        }
+        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
+        if compact.claims.get("ath").and_then(Value::as_str) != Some(&hash) {
+            return Err(Refused::Proof("for another token"));
+        }
+        self.fits(&compact, &key, proof, times)
+    }
+
+    /// The thumbprint of the key that a request without a token was proved with (RFC 9449 §5).
+    #[cfg(feature = "oauth-server")]
+    pub(crate) fn introduce(
+        &self,
+        proof: &Proof,
+        times: (Timestamp, Instant),
+    ) -> Result<String, Refused> {
+        let (compact, key) = signed(proof)?;
+        self.fits(&compact, &key, proof, times)?;
+        Ok(key.thumbprint)
+    }
+
+    /// Whether the proof is for this request, of now, and shown for the first time.
+    fn fits(
+        &self,
+        compact: &Compact<'_>,
+        key: &VerifyingKey,
+        proof: &Proof,
         (now, instant): (Timestamp, Instant),
     ) -> Result<(), Refused> {
         let wrong = Refused::Proof;
-        let compact =
-            Compact::read(proof.jws.expose(), LONGEST).map_err(|_| wrong("no signed token"))?;
-        if !compact.header.is_of(&["dpop+jwt"]) {
-            return Err(wrong("of another type"));
-        }
-        let key = compact.header.jwk.as_ref().ok_or(wrong("without its key"))?;
-        let key = VerifyingKey::read(key, &Algorithm::ALL).ok_or(wrong("with a key of no use"))?;
-        if key.thumbprint != bound {
-            return Err(wrong("by another key"));
-        }
-        if !key.verifies(compact.header.algorithm, compact.signed, &compact.signature) {
-            return Err(wrong("the signature does not fit"));
-        }
         let text = |name: &str| compact.claims.get(name).and_then(Value::as_str);
         if text("htm") != Some(&*proof.method) {
             return Err(wrong("for another method"));
@@ -73,17 +91,13 @@ impl Proofs {
         if url.is_none() || url != normal(&proof.url) {
             return Err(wrong("for another URL"));
         }
-        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
-        if text("ath") != Some(&hash) {
-            return Err(wrong("for another token"));
-        }
         let made = seconds(&compact.claims, "iat").ok().flatten().ok_or(wrong("without a time"))?;
         let apart = Duration::from_secs(now.as_secs().abs_diff(made));
         if apart > self.tolerance {
             return Err(wrong("made at another time"));
         }
         let id = text("jti").filter(|id| !id.is_empty() && id.len() <= ID_MOST);
-        self.once(bound, id.ok_or(wrong("without an id"))?, instant)
+        self.once(&key.thumbprint, id.ok_or(wrong("without an id"))?, instant)
     }
 
     /// Remembers the proof. Only whoever has a bound token's key gets here.
@@ -114,6 +128,22 @@ impl Proofs {
         seen.young.insert(mark);
         Ok(())
     }
+}
+
+/// The proof and the key that it was signed with, which it brings along.
+fn signed(proof: &Proof) -> Result<(Compact<'_>, VerifyingKey), Refused> {
+    let wrong = Refused::Proof;
+    let compact =
+        Compact::read(proof.jws.expose(), LONGEST).map_err(|_| wrong("no signed token"))?;
+    if !compact.header.is_of(&["dpop+jwt"]) {
+        return Err(wrong("of another type"));
+    }
+    let key = compact.header.jwk.as_ref().ok_or(wrong("without its key"))?;
+    let key = VerifyingKey::read(key, &Algorithm::ALL).ok_or(wrong("with a key of no use"))?;
+    if !key.verifies(compact.header.algorithm, compact.signed, &compact.signature) {
+        return Err(wrong("the signature does not fit"));
+    }
+    Ok((compact, key))
 }
 
 /// A URL without query and fragment, as RFC 3986 §6.2.2 and §6.2.3 write it. Dots in its path

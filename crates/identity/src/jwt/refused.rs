@@ -27,6 +27,8 @@ pub(crate) enum Refused {
     Revoked,
     #[error("the proof of possession: {0}")]
     Proof(&'static str),
+    #[error("bound to another certificate")]
+    Certificate,
 }
 
 impl Refused {

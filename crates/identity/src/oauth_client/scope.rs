@@ -46,7 +46,7 @@ pub(crate) fn satisfied(held: &Held, challenge: &Challenge) -> bool {
 }
 
 /// RFC 6749 §3.3 `scope-token`.
-fn is_legal(scope: &str) -> bool {
+pub(crate) fn is_legal(scope: &str) -> bool {
     let legal = |byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     !scope.is_empty() && scope.len() <= LONGEST && scope.bytes().all(legal)
 }

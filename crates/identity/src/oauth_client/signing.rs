@@ -46,12 +46,7 @@ impl SigningKey {
     /// [`OAuthError::Key`] where it is neither.
     pub fn from_pem(pem: &Secret) -> Result<Self, OAuthError> {
         let wrong = OAuthError::Key;
-        let inner = pem.expose().split_once("-----BEGIN PRIVATE KEY-----");
-        let inner = inner.and_then(|(_, rest)| rest.split_once("-----END PRIVATE KEY-----"));
-        let (inner, _) = inner.ok_or(wrong("no PKCS #8 in PEM"))?;
-        let inner: Zeroizing<String> = Zeroizing::new(inner.split_ascii_whitespace().collect());
-        let der = STANDARD.decode(inner.as_bytes()).map_err(|_| wrong("no base64"))?;
-        let der = Zeroizing::new(der);
+        let der = pkcs8(pem)?;
         let pair =
             if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der) {
                 Pair::Es256(pair)
@@ -119,6 +114,17 @@ impl SigningKey {
         URL_SAFE_NO_PAD.encode_string(signature, &mut text);
         Ok(Secret::new(text))
     }
+}
+
+/// The bytes of a private key in a PEM text of PKCS #8 (RFC 7468 §10).
+pub(crate) fn pkcs8(pem: &Secret) -> Result<Zeroizing<Vec<u8>>, OAuthError> {
+    let wrong = OAuthError::Key;
+    let inner = pem.expose().split_once("-----BEGIN PRIVATE KEY-----");
+    let inner = inner.and_then(|(_, rest)| rest.split_once("-----END PRIVATE KEY-----"));
+    let (inner, _) = inner.ok_or(wrong("no PKCS #8 in PEM"))?;
+    let inner: Zeroizing<String> = Zeroizing::new(inner.split_ascii_whitespace().collect());
+    let der = STANDARD.decode(inner.as_bytes()).map_err(|_| wrong("no base64"))?;
+    Ok(Zeroizing::new(der))
 }
 
 /// 256 random bits as text: states, verifiers, handles (RFC 7636 §4.1 fits).
