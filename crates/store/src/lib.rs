@@ -30,4 +30,4 @@
 
 mod sqlite;
 
-pub use sqlite::{OpenError, Sqlite, SqliteKeys, SqliteLog, SqlitePins};
+pub use sqlite::{OpenError, Sqlite, SqliteKeys, SqliteLog, SqliteOAuth, SqlitePins};

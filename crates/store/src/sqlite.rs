@@ -6,6 +6,7 @@
 mod keys;
 mod log;
 mod migrations;
+mod oauth;
 mod pins;
 
 use std::fs;
@@ -18,6 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use keys::SqliteKeys;
 pub use log::SqliteLog;
+pub use oauth::SqliteOAuth;
 pub use pins::SqlitePins;
 
 /// How long a statement waits for another process's transaction.
@@ -137,6 +139,16 @@ impl Sqlite {
     pub fn keys(&self) -> Result<SqliteKeys, KeyStoreError> {
         let connection = self.connect(self.read_only).map_err(KeyStoreError::storage)?;
         Ok(SqliteKeys::new(connection))
+    }
+
+    /// The authorization server's memory.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be opened.
+    pub fn oauth(&self) -> Result<SqliteOAuth, OpenError> {
+        let connection = self.connect(self.read_only).map_err(|source| self.refused(source))?;
+        Ok(SqliteOAuth::new(connection))
     }
 
     /// The pins of MCP tools.

@@ -5,6 +5,8 @@ pub mod clock;
 pub mod counters;
 pub mod keys;
 pub mod log;
+#[cfg(feature = "oauth")]
+pub mod oauth;
 pub mod provider;
 pub mod say;
 pub mod shared_log;

@@ -154,9 +154,18 @@ pub(crate) fn terms(
     if !issuer.required.iter().all(|requirement| requirement.is_met(claims)) {
         return Err(Refused::Required);
     }
-    let issued = made;
-    let terms =
-        Terms { starts, ends, expires, issued, id, subject, client, tenant, bound, certificate };
+    let terms = Terms {
+        starts,
+        ends,
+        expires,
+        issued: made,
+        id,
+        subject,
+        client,
+        tenant,
+        bound,
+        certificate,
+    };
     terms.hold(now).map(|()| terms)
 }
 

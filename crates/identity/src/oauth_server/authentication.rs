@@ -31,8 +31,6 @@ const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 struct Claimed {
     id: String,
     shown: Shown,
-    /// Whether it came in a header.
-    basic: bool,
 }
 
 enum Shown {
@@ -209,17 +207,17 @@ fn claimed(request: &Request<'_>, form: &Form) -> Result<Option<Claimed>, Fault>
     }
     let claimed = if let Some(header) = header {
         let Some((id, secret)) = basic(header) else { return Ok(None) };
-        Claimed { id, shown: Shown::Secret(secret), basic: true }
+        Claimed { id, shown: Shown::Secret(secret) }
     } else if let Some(text) = assertion {
         if form.text("client_assertion_type") != Some(ASSERTION) {
             return Err(Fault::invalid_request("the type of the client's assertion is not known"));
         }
         let Some(id) = subject(&text) else { return Ok(None) };
-        Claimed { id, shown: Shown::Assertion(text), basic: false }
+        Claimed { id, shown: Shown::Assertion(text) }
     } else {
         let Some(id) = in_form.0 else { return Ok(None) };
         let shown = in_form.1.map_or(Shown::Nothing, Shown::Secret);
-        Claimed { id: id.to_owned(), shown, basic: false }
+        Claimed { id: id.to_owned(), shown }
     };
     // Two names for one client are one too many.
     let same = in_form.0.is_none_or(|id| *id == claimed.id);

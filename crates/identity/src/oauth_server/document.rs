@@ -77,6 +77,7 @@ pub(crate) struct Library {
     flights: Semaphore,
 }
 
+#[derive(Clone)]
 struct Held {
     client: Option<Arc<Client>>,
     until: Instant,
@@ -97,9 +98,8 @@ impl Library {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, id: &str, now: Instant) -> Option<Option<Arc<Client>>> {
-        let held = self.held();
-        held.get(id).filter(|held| now < held.until).map(|held| held.client.clone())
+    fn find(&self, id: &str, now: Instant) -> Option<Held> {
+        self.held().get(id).filter(|held| now < held.until).cloned()
     }
 
     fn keep(&self, id: &str, client: Option<Arc<Client>>, now: Instant) {
@@ -123,7 +123,7 @@ impl OAuthServer {
         let place = self.document_place(id)?;
         let now = self.clock.instant();
         if let Some(known) = library.find(id, now) {
-            return known;
+            return known.client;
         }
         if !fetch {
             return None;
@@ -177,14 +177,14 @@ impl OAuthServer {
         }
         let metadata = ClientMetadata::deserialize(&value);
         let metadata = metadata.map_err(|_| wrong("without what a client must say"))?;
-        self.client_of_document(library, place, metadata).map_err(wrong)
+        self.client_of_document(library, place, &metadata).map_err(wrong)
     }
 
     fn client_of_document(
         &self,
         library: &Library,
         place: &Endpoint,
-        metadata: ClientMetadata,
+        metadata: &ClientMetadata,
     ) -> Result<Client, &'static str> {
         let uris = &metadata.redirect_uris;
         if uris.is_empty() || uris.len() > REDIRECTS_MOST {
@@ -205,7 +205,7 @@ impl OAuthServer {
         }
         let auth = match metadata.token_endpoint_auth_method.as_deref() {
             None | Some("none") => ClientAuth::public(),
-            Some("private_key_jwt") => self.keys_of_document(&metadata)?,
+            Some("private_key_jwt") => self.keys_of_document(metadata)?,
             Some(_) => return Err("with a way to authenticate that no document can have"),
         };
         let grants = metadata.grants();

@@ -3,15 +3,16 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Every step so far. A step that was published is never changed.
-const STEPS: [(&str, &str); 3] = [
+const STEPS: [(&str, &str); 4] = [
     ("audit", include_str!("migrations/0001_audit.sql")),
     ("virtual_key", include_str!("migrations/0002_virtual_key.sql")),
     ("tool_pin", include_str!("migrations/0003_tool_pin.sql")),
+    ("oauth_server", include_str!("migrations/0005_oauth_server.sql")),
 ];
 
 /// The newest schema this program knows.
-pub(super) const KNOWN: i64 = 3;
-const _: () = assert!(STEPS.len() == 3, "a step more is a version more");
+pub(super) const KNOWN: i64 = 4;
+const _: () = assert!(STEPS.len() == 4, "a step more is a version more");
 
 /// Brings the tables up to date; tells the schema's version then. Several processes may do so at
 /// once.

@@ -6,3 +6,5 @@ mod figures;
 mod file;
 #[cfg(test)]
 mod killed;
+#[cfg(test)]
+mod oauth;
