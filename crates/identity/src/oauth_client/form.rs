@@ -80,7 +80,7 @@ mod tests {
         assert!(back.iter().map(|(name, value)| (&**name, &**value)).eq(pairs));
         assert_eq!(
             decode("a+b&&c"),
-            Some(vec![("a b".into(), "".into()), ("c".into(), "".into())])
+            Some(vec![("a b".into(), String::new()), ("c".into(), String::new())])
         );
         for wrong in ["a=%", "a=%4", "a=%+1", "a=%zz", "%ff=a", "a=%é"] {
             assert_eq!(decode(wrong), None, "{wrong}");

@@ -86,7 +86,8 @@ impl OAuthServer {
         let key = consent_key(&valid.client, &valid.remembered, &valid.resource.url, &principal.id);
         let known = self.store.consented(&key).await?;
         let whole = valid.scopes.is_empty() && !known.iter().any(|scope| scope == WHOLE);
-        Ok(!whole && valid.scopes.iter().all(|scope| known.contains(scope)))
+        let known = self.implied(known.iter().map(String::as_str));
+        Ok(!whole && valid.scopes.iter().all(|scope| known.contains(&scope.as_str())))
     }
 
     pub(crate) async fn question(

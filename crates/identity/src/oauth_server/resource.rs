@@ -175,23 +175,23 @@ fn both(one: Option<Vec<Pattern>>, other: Option<Vec<Pattern>>) -> Option<Vec<Pa
 mod tests {
     use super::*;
 
-    fn list(texts: &[&str]) -> Option<Vec<Pattern>> {
-        Some(texts.iter().map(|text| Pattern::new(*text)).collect())
+    fn list(texts: &[&str]) -> Vec<Pattern> {
+        texts.iter().map(|text| Pattern::new(*text)).collect()
     }
 
     #[test]
     fn a_token_allows_what_the_scopes_and_the_principal_both_allow() {
         for (scope, person, left) in [
             (None, None, None),
-            (list(&["a__*"]), None, list(&["a__*"])),
-            (None, list(&["a__*"]), list(&["a__*"])),
-            (list(&["a__*"]), list(&["a__get"]), list(&["a__get"])),
-            (list(&["a__get"]), list(&["a__*"]), list(&["a__get"])),
-            (list(&["a__*"]), list(&["b__*"]), list(&[])),
-            (list(&["*__get"]), list(&["a__*"]), list(&[])),
-            (list(&["*"]), list(&["a__*", "b"]), list(&["a__*", "b"])),
-            (list(&[]), None, list(&[])),
-            (None, list(&[]), list(&[])),
+            (Some(list(&["a__*"])), None, Some(list(&["a__*"]))),
+            (None, Some(list(&["a__*"])), Some(list(&["a__*"]))),
+            (Some(list(&["a__*"])), Some(list(&["a__get"])), Some(list(&["a__get"]))),
+            (Some(list(&["a__get"])), Some(list(&["a__*"])), Some(list(&["a__get"]))),
+            (Some(list(&["a__*"])), Some(list(&["b__*"])), Some(list(&[]))),
+            (Some(list(&["*__get"])), Some(list(&["a__*"])), Some(list(&[]))),
+            (Some(list(&["*"])), Some(list(&["a__*", "b"])), Some(list(&["a__*", "b"]))),
+            (Some(list(&[])), None, Some(list(&[]))),
+            (None, Some(list(&[])), Some(list(&[]))),
         ] {
             assert_eq!(both(scope.clone(), person.clone()), left, "{scope:?} {person:?}");
         }
@@ -201,9 +201,9 @@ mod tests {
     fn scopes_that_were_not_granted_allow_nothing() {
         let read = Scope::new("read", "").with_tools([Pattern::new("a__get")]);
         let most = Scopes::default();
-        assert_eq!(limits([&read], true, &most).tools, list(&["a__get"]));
-        assert_eq!(limits([&read], true, &most).models, list(&[]));
-        assert_eq!(limits([], true, &most).tools, list(&[]));
+        assert_eq!(limits([&read], true, &most).tools, Some(list(&["a__get"])));
+        assert_eq!(limits([&read], true, &most).models, Some(list(&[])));
+        assert_eq!(limits([], true, &most).tools, Some(list(&[])));
         assert_eq!(limits([], false, &most), most);
         let all = Scope::new("all", "");
         assert_eq!(limits([&read, &all], true, &most), most);

@@ -3,9 +3,9 @@
 mod attacks;
 mod figures;
 mod groups;
-mod idp;
+pub(crate) mod idp;
 mod people;
-mod proofs;
+pub(crate) mod proofs;
 mod rotation;
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Virtual keys, tokens, scopes, policies, credentials and the OAuth client through their public
-//! face.
+//! Virtual keys, tokens, scopes, policies, credentials, the OAuth client and the authorization server
+//! through their public face.
 
 #[cfg(test)]
 mod access;
@@ -12,3 +12,5 @@ mod jwt;
 #[cfg(test)]
 #[cfg(feature = "oauth-client")]
 mod oauth;
+#[cfg(all(test, feature = "oauth-server"))]
+mod oauth_server;

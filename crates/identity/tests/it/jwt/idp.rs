@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A key pair of an issuer or of a client.
-pub(super) struct Signer {
-    pub(super) kid: Option<String>,
+pub(crate) struct Signer {
+    pub(crate) kid: Option<String>,
     pair: Pair,
 }
 
@@ -29,26 +29,26 @@ enum Pair {
     Ed(Ed25519KeyPair),
 }
 
-pub(super) fn part(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 impl Signer {
-    pub(super) fn es256(kid: &str) -> Self {
+    pub(crate) fn es256(kid: &str) -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         Self { kid: Some(kid.to_owned()), pair: Pair::Ec(pair) }
     }
 
-    pub(super) fn rsa(kid: &str) -> Self {
+    pub(crate) fn rsa(kid: &str) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         Self { kid: Some(kid.to_owned()), pair: Pair::Rsa(pair) }
     }
 
-    pub(super) fn ed25519(kid: &str) -> Self {
+    pub(crate) fn ed25519(kid: &str) -> Self {
         Self { kid: Some(kid.to_owned()), pair: Pair::Ed(Ed25519KeyPair::generate().unwrap()) }
     }
 
-    pub(super) fn algorithm(&self) -> &'static str {
+    pub(crate) fn algorithm(&self) -> &'static str {
         match self.pair {
             Pair::Ec(_) => "ES256",
             Pair::Rsa(_) => "RS256",
@@ -57,7 +57,7 @@ impl Signer {
     }
 
     /// The public key as JSON.
-    pub(super) fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let mut key = match &self.pair {
             Pair::Ec(pair) => {
                 let point = pair.public_key().as_ref();
@@ -81,12 +81,12 @@ impl Signer {
     }
 
     /// A token with these claims.
-    pub(super) fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         self.token_with(&json!({}), claims)
     }
 
     /// A token whose header has these members too, or instead.
-    pub(super) fn token_with(&self, instead: &Value, claims: &Value) -> String {
+    pub(crate) fn token_with(&self, instead: &Value, claims: &Value) -> String {
         let mut header = json!({"alg": self.algorithm()});
         if let Some(kid) = &self.kid {
             header["kid"] = kid.as_str().into();
@@ -98,7 +98,7 @@ impl Signer {
     }
 
     /// A token of these very texts, signed by the algorithm that its header names.
-    pub(super) fn raw(&self, header: &str, claims: &str) -> String {
+    pub(crate) fn raw(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", part(header), part(claims));
         let random = SystemRandom::new();
         let signature = match &self.pair {
@@ -117,10 +117,10 @@ impl Signer {
 }
 
 /// A scripted identity provider.
-pub(super) struct Idp {
+pub(crate) struct Idp {
     origin: String,
     path: String,
-    pub(super) signer: Signer,
+    pub(crate) signer: Signer,
     state: Arc<State>,
 }
 
@@ -135,11 +135,11 @@ struct State {
 
 impl Idp {
     /// At this path of an address of its own, with one ES256 key.
-    pub(super) async fn start(path: &str) -> Self {
+    pub(crate) async fn start(path: &str) -> Self {
         Self::with(path, Signer::es256("k1")).await
     }
 
-    pub(super) async fn with(path: &str, signer: Signer) -> Self {
+    pub(crate) async fn with(path: &str, signer: Signer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(State::default());
@@ -160,34 +160,34 @@ impl Idp {
         idp
     }
 
-    pub(super) fn issuer(&self) -> String {
+    pub(crate) fn issuer(&self) -> String {
         format!("{}{}", self.origin, self.path)
     }
 
-    pub(super) fn page(&self, path: &str, status: u16, body: &Value) {
+    pub(crate) fn page(&self, path: &str, status: u16, body: &Value) {
         let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
         let path = format!("{}{path}", self.path);
         self.state.pages.lock().unwrap().insert(path, (status, body));
     }
 
     /// Publishes these keys from now on.
-    pub(super) fn publish(&self, keys: &[Value]) {
+    pub(crate) fn publish(&self, keys: &[Value]) {
         self.page("/keys", 200, &json!({"keys": keys}));
     }
 
     /// Closes every connection from now on, or no longer.
-    pub(super) fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
     }
 
     /// Takes so long for each answer.
-    pub(super) fn set_delay(&self, delay: Duration) {
+    pub(crate) fn set_delay(&self, delay: Duration) {
         let millis = u64::try_from(delay.as_millis()).unwrap();
         self.state.delay.store(millis, Ordering::SeqCst);
     }
 
     /// How often the keys were asked for.
-    pub(super) fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.state.asked.load(Ordering::SeqCst)
     }
 }

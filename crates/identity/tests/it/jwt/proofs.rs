@@ -22,7 +22,7 @@ fn merged(mut over: Value, instead: &Value) -> Value {
 }
 
 /// RFC 7638.
-fn thumbprint(key: &Signer) -> String {
+pub(crate) fn thumbprint(key: &Signer) -> String {
     let jwk = key.jwk();
     let names: &[&str] = match jwk["kty"].as_str().unwrap() {
         "EC" => &["crv", "kty", "x", "y"],
@@ -152,8 +152,9 @@ async fn what_is_bound_otherwise_or_not_at_all_is_refused_where_binding_is_wante
     let key = Signer::es256("c");
     let (idp, door, _) = bound(&key).await;
     for cnf in [
-        json!({"x5t#S256": "AA"}),
-        json!({"jkt": thumbprint(&key), "x5t#S256": "AA"}),
+        json!({"kid": "AA"}),
+        json!({"jkt": thumbprint(&key), "jwe": "AA"}),
+        json!({"x5t#S256": 7}),
         json!({}),
         json!("text"),
         json!({"jkt": 7}),
