@@ -171,8 +171,10 @@ impl OAuthServer {
             grace: self.lifetimes.grace,
             until: self.ended(now),
         };
+        // Made before the old token is used up: what cannot be answered costs nothing.
+        let answer = self.answer(asking, &family, &asked, Some(&next))?;
         match self.store.rotate(turn).await? {
-            Rotation::Turned => self.answer(asking, &family, &asked, Some(&next)),
+            Rotation::Turned => Ok(answer),
             Rotation::Reused => {
                 tracing::warn!(client = %client.id, "a refresh token was shown again: its family is revoked");
                 self.refresh().await?;

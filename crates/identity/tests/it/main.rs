@@ -12,5 +12,6 @@ mod jwt;
 #[cfg(test)]
 #[cfg(feature = "oauth-client")]
 mod oauth;
-#[cfg(all(test, feature = "oauth-server"))]
+#[cfg(test)]
+#[cfg(feature = "oauth-server")]
 mod oauth_server;

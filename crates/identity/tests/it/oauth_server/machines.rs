@@ -319,6 +319,17 @@ async fn a_token_of_a_trusted_issuer_is_exchanged_and_no_other() {
     ] {
         assert_eq!(error(&exchanges(&bench, &token, &[]).await), (400, "invalid_grant"), "{token}");
     }
+    let signed_in = bench.idp.token(&merged(usual.clone(), &json!({"nonce": "n"})));
+    let kind = ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token");
+    let pairs = [EXCHANGE, BUILD[0], BUILD[1], ("subject_token", &signed_in), kind];
+    assert_eq!(
+        error(&bench.token(&pairs).await),
+        (400, "invalid_grant"),
+        "no ID tokens of this issuer"
+    );
+    let saml = ("subject_token_type", "urn:ietf:params:oauth:token-type:saml2");
+    let pairs = [EXCHANGE, BUILD[0], BUILD[1], ("subject_token", &signed_in), saml];
+    assert_eq!(error(&bench.token(&pairs).await), (400, "invalid_request"));
     let allowed = merged(usual, &json!({"may_act": {"sub": "nightly-build"}}));
     assert_eq!(exchanges(&bench, &bench.idp.token(&allowed), &[]).await.0, 200);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use doorward_core::{Presented, Secret};
+use doorward_core::{Authenticator as _, Presented, Secret};
 use doorward_identity::jwt::{Issuer, Jwt, Keys};
 use doorward_identity::oauth_server::{Client, ClientAuth, GrantType, SigningKeys};
 use serde_json::{Value, json};
@@ -29,7 +29,6 @@ async fn token_passthrough_is_refused_both_ways() {
     let door = Jwt::builder(bench.pages.clone(), bench.clock.clone()).issuer(theirs);
     let door = door.build().unwrap();
     let shown = Presented { token: Some(Secret::new(&*token)), ..Presented::default() };
-    use doorward_core::Authenticator as _;
     assert!(door.authenticate(&shown).await.is_err());
     // Side by side, each knows its own.
     let both = bench.server.authenticator().with_others(std::sync::Arc::new(door));
