@@ -55,7 +55,8 @@ pub(super) fn presented(
     };
     if let Some(token) = by("dpop") {
         let proof = Some(proof(method, uri, headers));
-        return Presented { token: Some(Secret::new(token)), source: Some(source), proof };
+        let token = Some(Secret::new(token));
+        return Presented { token, source: Some(source), proof, ..Presented::default() };
     }
     let bearer = by("bearer");
     let in_query = || {
