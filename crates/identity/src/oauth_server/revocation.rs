@@ -27,7 +27,7 @@ pub(crate) struct RevokedTokens {
 #[derive(Debug, Default)]
 struct Lists {
     tokens: HashMap<Arc<str>, Timestamp>,
-    families: HashMap<FamilyId, Timestamp>,
+    families: HashMap<Arc<str>, Timestamp>,
     subjects: HashMap<Arc<str>, (Timestamp, Timestamp)>,
 }
 
@@ -41,7 +41,7 @@ impl RevokedTokens {
         for (place, revocation, until) in news {
             match revocation {
                 Revocation::Token(id) => drop(lists.tokens.insert(id, until)),
-                Revocation::Family(id) => drop(lists.families.insert(id, until)),
+                Revocation::Family(id) => drop(lists.families.insert(id.as_str().into(), until)),
                 Revocation::Subject(id, before) => {
                     let kept = lists.subjects.entry(id).or_insert((before, until));
                     *kept = (kept.0.max(before), kept.1.max(until));
@@ -63,7 +63,7 @@ impl Revocations for RevokedTokens {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         let family = id.split_once('.').map_or("", |(family, _)| family);
         (!lists.tokens.is_empty() && lists.tokens.contains_key(id))
-            || (!lists.families.is_empty() && lists.families.contains_key(&FamilyId::new(family)))
+            || lists.families.contains_key(family)
             || (!lists.subjects.is_empty()
                 && lists
                     .subjects
