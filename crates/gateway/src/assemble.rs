@@ -317,8 +317,15 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
     let clients = root.server.iter().filter_map(|server| {
         let oauth = server.oauth.as_ref()?;
         let own = [&oauth.client_secret, &oauth.private_key, &oauth.assertion];
+        let vouching = oauth.identity_provider.iter();
+        let vouching = vouching.flat_map(|own| [&own.client_secret, &own.private_key]);
         let what = format!("the OAuth client of server `{}`", server.name);
-        Some(own.into_iter().flatten().map(move |reference| (what.clone(), reference)))
+        Some(
+            own.into_iter()
+                .chain(vouching)
+                .flatten()
+                .map(move |reference| (what.clone(), reference)),
+        )
     });
     let clients = clients.flatten();
     let sessions = root.mcp.session_keys.iter();

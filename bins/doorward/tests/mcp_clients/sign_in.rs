@@ -1,5 +1,9 @@
 //! Users sign in at a server through the gateway, each with a client of their own.
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::gateway::{Gateway, Site};
@@ -98,4 +102,37 @@ async fn a_tool_can_be_called_before_it_is_listed() {
     assert!(failed && text.starts_with("Unknown tool"), "{text}");
     let list = desk.gateway.mcp("/mcp", limited, "tools/list", json!({})).await.unwrap();
     assert_eq!(list["tools"], json!([]));
+}
+
+/// An ID token, as somebody's client has it from the identity provider.
+async fn minted(server: &Server, user: &str) -> String {
+    let uri = format!("http://127.0.0.1:{}/idp/mint?user={user}", server.port);
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let answer = client.get(uri.parse().unwrap()).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    told["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the clients that scripts/test installs"]
+async fn the_identity_provider_vouches_for_each_caller() {
+    let server = Server::guarded();
+    let base = format!("http://127.0.0.1:{}", server.port);
+    let section = server.section("crm", "/mcp");
+    let site = Site::new(&format!(
+        "{}\n[server.oauth]\nallow_private = true\nissuer = \"{base}\"\nclient_id = \"at-crm\"\n\
+         identity_provider = {{ issuer = \"{base}/idp\", token_endpoint = \"{base}/idp/token\", client_id = \"gateway\" }}\n\n\
+         [[issuer]]\nurl = \"{base}/idp\"\naudiences = [\"gateway\"]\njwks_url = \"{base}/idp/jwks\"\nallow_private = true\n\n{READS}",
+        section.trim_end(),
+    ));
+    let key = site.key(&["--name", "a", "--owner", "alice@example.com"]);
+    let gateway = site.start();
+    for user in ["alice@example.com", "bob@example.com", "alice@example.com"] {
+        let token = minted(&server, user).await;
+        let (text, failed) = gateway.call(&token, "crm__whoami", json!({})).await;
+        assert!(!failed && text == user, "{text}\n{}", gateway.log());
+    }
+    let (text, failed) = gateway.call(&key, "crm__whoami", json!({})).await;
+    assert!(failed && !text.contains("/connect/"), "nobody vouches for a key: {text}");
 }

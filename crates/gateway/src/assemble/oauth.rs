@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use doorward_core::{
-    Audience, BoxFuture, CallError, Code, Credential, Credentials, Cx, PrincipalKind, Refusal,
-    Secret,
+    Audience, BoxFuture, CallError, Code, Credential, Credentials, Cx, Principal, PrincipalKind,
+    Refusal, Secret,
 };
 use doorward_identity::oauth_client::{
-    Assertions, ClientProof, Grant, HyperHttp, KnownClient, MemoryTokens, OAuthClient, Parts,
-    Protected, Reach, SigningKey, TokenStore,
+    Assertions, ClientProof, Grant, HyperHttp, IdentityProvider, KnownClient, MemoryTokens,
+    OAuthClient, Parts, Protected, Reach, SigningKey, TokenStore,
 };
 use doorward_identity::{StaticCredentials, VirtualKeys};
 use doorward_mcp_broker::SealKeys;
@@ -200,6 +200,24 @@ impl Assertions for Platform {
     }
 }
 
+/// The ID tokens that principals called with, of one identity provider.
+#[derive(Debug)]
+struct Shown {
+    issuer: String,
+}
+
+impl Subjects for Shown {
+    fn id_token<'a>(
+        &'a self,
+        principal: &'a Principal,
+    ) -> BoxFuture<'a, Result<Option<Secret>, CallError>> {
+        let known = principal.identity.as_ref();
+        let known = known.filter(|identity| *identity.issuer == *self.issuer);
+        let token = known.and_then(|identity| identity.token.clone());
+        Box::pin(std::future::ready(Ok(token)))
+    }
+}
+
 fn protected(
     server: &ServerConfig,
     oauth: &OAuthConfig,
@@ -211,20 +229,31 @@ fn protected(
     let secret = |reference: &SecretRef| -> Result<Secret, StartError> {
         reference.resolve(&around.environment).map_err(|error| wrong(error.into()))
     };
-    let proof = match (&oauth.client_secret, &oauth.private_key) {
-        (Some(reference), _) => ClientProof::Secret(secret(reference)?),
+    let proof = |own: &Option<SecretRef>, key: &Option<SecretRef>| match (own, key) {
+        (Some(reference), _) => Ok(ClientProof::Secret(secret(reference)?)),
         (None, Some(reference)) => {
             let key = SigningKey::from_pem(&secret(reference)?);
-            ClientProof::Key(key.map_err(|error| wrong(error.into()))?)
+            Ok(ClientProof::Key(key.map_err(|error| wrong(error.into()))?))
         }
-        (None, None) => ClientProof::None,
+        (None, None) => Ok(ClientProof::None),
     };
-    let mut protected =
-        Protected::new(server.url.as_deref().unwrap_or_default()).with_grant(match oauth.grant() {
-            OAuthGrant::Consent => Grant::Consent,
-            OAuthGrant::ClientCredentials => Grant::ClientCredentials,
-            OAuthGrant::Workload => Grant::Workload(platform(oauth, around)),
-        });
+    let grant = match (oauth.grant(), &oauth.identity_provider) {
+        (OAuthGrant::ClientCredentials, _) => Grant::ClientCredentials,
+        (OAuthGrant::Workload, _) => Grant::Workload(platform(oauth, around)),
+        (OAuthGrant::Enterprise, Some(provider)) => Grant::Enterprise(IdentityProvider {
+            token_endpoint: provider.token_endpoint.clone(),
+            client: KnownClient {
+                issuer: provider.issuer.as_str().into(),
+                id: provider.client_id.as_str().into(),
+                proof: proof(&provider.client_secret, &provider.private_key)?,
+            },
+            subjects: Arc::new(Shown { issuer: provider.issuer.clone() }),
+        }),
+        (OAuthGrant::Consent | OAuthGrant::Enterprise, _) => Grant::Consent,
+    };
+    let proof = proof(&oauth.client_secret, &oauth.private_key)?;
+    let url = server.url.as_deref().unwrap_or_default();
+    let mut protected = Protected::new(url).with_grant(grant);
     if let Some(issuer) = &oauth.issuer {
         protected = protected.with_issuer(issuer.as_str());
         if let Some(id) = &oauth.client_id {

@@ -33,7 +33,7 @@ pub use doorward_model_router::Span;
 pub use error::ConfigError;
 pub use issuers::{AllowConfig, ClaimsOf, IssuerConfig, NameClaim, RequiredClaim};
 pub use leaf::{Environment, SecretRef, SecretRefError, Size};
-pub use oauth::{ConnectConfig, OAuthConfig, OAuthGrant};
+pub use oauth::{ConnectConfig, IdentityProviderConfig, OAuthConfig, OAuthGrant};
 pub use policy::{PolicyConfig, PolicyDefault};
 pub use routes::{
     AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,

@@ -9,7 +9,7 @@ use super::SecretRef;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OAuthConfig {
-    /// For whom. Where left out: `workload` with an assertion, `client-credentials` with a secret
+    /// For whom. Where left out: `enterprise` with an identity provider, `workload` with an assertion, `client-credentials` with a secret
     /// or a private key, else `consent`.
     pub grant: Option<OAuthGrant>,
     /// The authorization server, exactly as it names itself; the server may name no other. Needed
@@ -25,6 +25,8 @@ pub struct OAuthConfig {
     /// What the platform says of the gateway, a JWT for the authorization server, for `workload`:
     /// read anew each time.
     pub assertion: Option<SecretRef>,
+    /// Who vouches for principals, for `enterprise`.
+    pub identity_provider: Option<IdentityProviderConfig>,
     /// Scopes to ask for where the server's challenge names none.
     pub scopes: Vec<String>,
     /// Whether the first who consents does so for everybody: one token for all.
@@ -43,6 +45,9 @@ pub enum OAuthGrant {
     /// For the gateway itself (RFC 6749 §4.4): one token for all.
     #[serde(alias = "client_credentials")]
     ClientCredentials,
+    /// For each principal, vouched for by the identity provider whose ID token they called with
+    /// (Enterprise-Managed Authorization, ID-JAG): nobody is asked.
+    Enterprise,
     /// For the gateway itself, by what its platform says of it (RFC 7523 §2.1): one token for all.
     Workload,
 }
@@ -51,10 +56,11 @@ impl OAuthConfig {
     /// For whom tokens are got.
     pub fn grant(&self) -> OAuthGrant {
         let proves = self.client_secret.is_some() || self.private_key.is_some();
-        let usual = match (self.assertion.is_some(), proves) {
-            (true, _) => OAuthGrant::Workload,
-            (false, true) => OAuthGrant::ClientCredentials,
-            (false, false) => OAuthGrant::Consent,
+        let usual = match (&self.identity_provider, &self.assertion) {
+            (Some(_), _) => OAuthGrant::Enterprise,
+            (None, Some(_)) => OAuthGrant::Workload,
+            (None, None) if proves => OAuthGrant::ClientCredentials,
+            (None, None) => OAuthGrant::Consent,
         };
         self.grant.unwrap_or(usual)
     }
@@ -63,6 +69,22 @@ impl OAuthConfig {
     pub fn asks_people(&self) -> bool {
         self.grant() == OAuthGrant::Consent
     }
+}
+
+/// `identity_provider`: who vouches for principals at a server's authorization server.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityProviderConfig {
+    /// The provider, exactly as it names itself: the `url` of an `[[issuer]]`.
+    pub issuer: String,
+    /// Where it exchanges tokens (RFC 8693).
+    pub token_endpoint: String,
+    /// The gateway's client there: the one that the principals' ID tokens are for.
+    pub client_id: String,
+    /// The client's secret.
+    pub client_secret: Option<SecretRef>,
+    /// A private key in PEM form instead, for `private_key_jwt`.
+    pub private_key: Option<SecretRef>,
 }
 
 /// `[connect]`: people sign in at tools.

@@ -81,7 +81,7 @@ async fn what_a_policy_forbids_is_not_listed_and_the_label_is_known_at_the_call(
     assert!(!names.contains(&"tracker__hang"), "{names:?}");
     assert!(names.contains(&"hasty__get_issue"), "{names:?}");
     let unknown = client.call("tracker__hang").await.json();
-    assert!(unknown["error"]["message"].as_str().unwrap().contains("unknown tool"), "{unknown}");
+    assert!(unknown["error"]["message"].as_str().unwrap().contains("Unknown tool"), "{unknown}");
     // Nobody knows what led to this call: it is judged as if a stranger had.
     let refused = client.call("hasty__get_issue").await.json();
     let text = refused["result"]["content"][0]["text"].as_str().unwrap();

@@ -1,6 +1,7 @@
 // A server that wants the token of a user, with its own authorization server beside it. Whoever
-// comes to its sign-in page is who the cookie `user` says. argv: the port. Ends with its input.
-import { createHash, randomUUID } from 'node:crypto';
+// comes to its sign-in page is who the cookie `user` says. Beside it, at /idp, an identity provider
+// that gives out ID tokens and vouches for those who have one. argv: the port. Ends with its input.
+import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
@@ -8,6 +9,8 @@ import { z } from 'zod';
 
 const [port] = process.argv.slice(2);
 const base = `http://127.0.0.1:${port}`;
+const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const vouched = new Map();
 const codes = new Map();
 const tokens = new Map();
 
@@ -26,7 +29,7 @@ const metadata = {
   token_endpoint: `${base}/token`,
   registration_endpoint: `${base}/register`,
   response_types_supported: ['code'],
-  grant_types_supported: ['authorization_code', 'refresh_token'],
+  grant_types_supported: ['authorization_code', 'urn:ietf:params:oauth:grant-type:jwt-bearer'],
   code_challenge_methods_supported: ['S256'],
   token_endpoint_auth_methods_supported: ['none'],
   authorization_response_iss_parameter_supported: true,
@@ -43,7 +46,36 @@ function authorize(request, url, respond) {
   return respond(302, {}, { location: back.href });
 }
 
+/** An ID token for whom it may concern. */
+function idToken(user) {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: `${base}/idp`, aud: 'gateway', sub: user, email: user, email_verified: true, iat: now, exp: now + 600 };
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const text = `${part({ alg: 'ES256', kid: 'k' })}.${part(claims)}`;
+  const signature = sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  const made = `${text}.${signature.toString('base64url')}`;
+  vouched.set(made, user);
+  return made;
+}
+
+/** The identity provider's token exchange: an assertion for one authorization server and resource. */
+function exchange(form, respond) {
+  const user = vouched.get(form.subject_token);
+  if (!user || form.audience !== base || form.resource !== `${base}/mcp`) return respond(400, { error: 'invalid_grant' });
+  const assertion = randomUUID();
+  vouched.set(assertion, user);
+  const type = 'urn:ietf:params:oauth:token-type:id-jag';
+  return respond(200, { access_token: assertion, issued_token_type: type, token_type: 'N_A' });
+}
+
 function token(form, respond) {
+  if (form.grant_type === 'urn:ietf:params:oauth:grant-type:jwt-bearer') {
+    const user = vouched.get(form.assertion);
+    if (!user || form.client_id !== 'at-crm') return respond(400, { error: 'invalid_grant' });
+    const made = randomUUID();
+    tokens.set(made, { user, scopes: ['read', 'write'] });
+    return respond(200, { access_token: made, token_type: 'Bearer', expires_in: 3600 });
+  }
   const asked = codes.get(form.code);
   codes.delete(form.code);
   const challenge = createHash('sha256').update(form.code_verifier ?? '').digest('base64url');
@@ -80,6 +112,9 @@ createServer(async (request, response) => {
       return respond(200, { resource: `${base}/mcp`, authorization_servers: [base] });
     case '/.well-known/oauth-authorization-server': return respond(200, metadata);
     case '/register': return respond(201, { ...JSON.parse(text), client_id: randomUUID() });
+    case '/idp/jwks': return respond(200, { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'ES256' }] });
+    case '/idp/mint': return respond(200, { token: idToken(url.searchParams.get('user')) });
+    case '/idp/token': return exchange(Object.fromEntries(new URLSearchParams(text)), respond);
     case '/authorize': return authorize(request, url, respond);
     case '/token': return token(Object.fromEntries(new URLSearchParams(text)), respond);
     case '/mcp': return protectedMcp(request, response, text, respond);

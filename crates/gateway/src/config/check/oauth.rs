@@ -1,7 +1,7 @@
 //! Whether what is said of tokens, and of where people give their consent, fits together.
 
 use super::{Fault, Root, Step, fault};
-use crate::config::{ConnectConfig, OAuthConfig, OAuthGrant, ServerConfig};
+use crate::config::{ConnectConfig, IdentityProviderConfig, OAuthConfig, OAuthGrant, ServerConfig};
 use crate::edge::is_loopback_host;
 
 type Wrong = (&'static str, &'static str);
@@ -19,7 +19,8 @@ pub(super) fn check(index: usize, server: &ServerConfig) -> Result<(), Fault> {
     if let Some((key, message)) = client(oauth).or_else(|| addresses(server, oauth)) {
         return at(key, message);
     }
-    if server.shared && oauth.asks_people() && !oauth.shared {
+    let own = matches!(oauth.grant(), OAuthGrant::Consent | OAuthGrant::Enterprise);
+    if server.shared && own && !oauth.shared {
         let message = "with each principal's own token no two of them share a session";
         return Err(fault("server", index, ["shared".into()], message));
     }
@@ -39,7 +40,23 @@ fn client(oauth: &OAuthConfig) -> Option<Wrong> {
     if oauth.client_secret.is_some() && oauth.private_key.is_some() {
         return Some(("private_key", "both client_secret and private_key are given"));
     }
+    let vouched = oauth.identity_provider.is_some();
     match oauth.grant() {
+        OAuthGrant::Enterprise if !vouched => {
+            Some(("identity_provider", "who vouches for principals is needed"))
+        }
+        OAuthGrant::Enterprise if oauth.assertion.is_some() => {
+            Some(("assertion", "only `grant = \"workload\"` has one"))
+        }
+        OAuthGrant::Enterprise if !known => {
+            Some(("client_id", "an identity provider vouches to a client: its id is needed"))
+        }
+        OAuthGrant::Enterprise if oauth.shared => {
+            Some(("shared", "each principal is vouched for: no token is everybody's"))
+        }
+        OAuthGrant::Consent | OAuthGrant::ClientCredentials | OAuthGrant::Workload if vouched => {
+            Some(("identity_provider", "only `grant = \"enterprise\"` has one"))
+        }
         OAuthGrant::Workload if oauth.assertion.is_none() => {
             Some(("assertion", "what the platform says of the gateway is needed"))
         }
@@ -78,7 +95,18 @@ fn addresses(server: &ServerConfig, oauth: &OAuthConfig) -> Option<Wrong> {
             return Some(("issuer", "expected an http(s) URL without a query"));
         }
     }
-    let all = server.url.iter().chain(&oauth.issuer);
+    let provider = oauth.identity_provider.as_ref();
+    let endpoint = provider.map(|provider| &provider.token_endpoint);
+    if endpoint.is_some_and(|url| !matches!(scheme(url).as_deref(), Some("http" | "https"))) {
+        return Some(("identity_provider", "expected an http(s) URL as its `token_endpoint`"));
+    }
+    let both = |provider: &IdentityProviderConfig| {
+        provider.client_secret.is_some() && provider.private_key.is_some()
+    };
+    if provider.is_some_and(both) {
+        return Some(("identity_provider", "both client_secret and private_key are given"));
+    }
+    let all = server.url.iter().chain(&oauth.issuer).chain(endpoint);
     let mut open = all.filter(|url| scheme(url).as_deref() == Some("http"));
     (!oauth.allow_private && open.next().is_some()).then_some((
         "allow_private",
@@ -113,6 +141,16 @@ pub(super) fn public(root: &Root) -> Result<(), Fault> {
     }
     if root.connect.client_name.trim().is_empty() {
         return wrong(["connect", "client_name"], "expected a name");
+    }
+    for (index, server) in root.server.iter().enumerate() {
+        let provider = server.oauth.as_ref().and_then(|oauth| oauth.identity_provider.as_ref());
+        if let Some(provider) = provider
+            && !root.issuer.iter().any(|issuer| issuer.url == provider.issuer)
+        {
+            let key = ["oauth".into(), "identity_provider".into(), "issuer".into()];
+            let message = "no `[[issuer]]` has this `url`: nobody could call with its tokens";
+            return Err(fault("server", index, key, message));
+        }
     }
     match root.server.iter().position(ServerConfig::asks_people) {
         Some(index) if root.listen.public_url().is_none() => {

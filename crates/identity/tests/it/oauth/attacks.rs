@@ -310,3 +310,37 @@ async fn nothing_secret_is_printed() {
     let error = bench.client.refused(&cx("alice"), audience, refusal).await.unwrap_err();
     assert!(format!("{error:?}").len() < 1000);
 }
+
+#[tokio::test]
+async fn another_authorization_server_than_the_configured_one() {
+    const OWN: &str = "https://own.example";
+    let server = || Protected::new(MCP).with_issuer(OWN);
+    let bench = Bench::with(|builder| builder.server("crm", server()));
+    let why = stopped(&bench, BEARER).await;
+    assert!(why.contains("another authorization server"), "{why}");
+    assert!(bench.world.state().registered.is_empty(), "nobody was told who we are");
+
+    let bench = Bench::with(|builder| builder.server("crm", server()));
+    bench.world.issuer(OWN, &json!({}));
+    bench.world.resource(&json!({"resource": MCP, "authorization_servers": [ISSUER, OWN]}));
+    let url = bench.start("alice", BEARER, None).await;
+    assert!(url.starts_with(OWN), "{url}");
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_the_clients_that_began_it() {
+    let bench = Bench::new();
+    let handle = bench.link("alice", BEARER, None).await;
+    let other = builder(&bench.world, &bench.store, &bench.clock);
+    let other = other.server("tracker", Protected::new(MCP)).build().unwrap();
+    assert!(bench.client.is_asked(&handle).await.unwrap());
+    assert!(!other.is_asked(&handle).await.unwrap(), "another's, though in the same store");
+    assert!(!bench.client.is_asked("guessed").await.unwrap());
+    let alice = doorward_core::Principal::person("alice");
+    assert!(bench.client.connection(&alice, "crm").await.unwrap().is_none());
+    bench.connect("alice").await;
+    let held = bench.client.connection(&alice, "crm").await.unwrap().unwrap();
+    assert_eq!((&*held.server, &*held.issuer, held.shared), ("crm", ISSUER, false));
+    let bob = doorward_core::Principal::person("bob");
+    assert!(bench.client.connection(&bob, "crm").await.unwrap().is_none());
+}

@@ -97,11 +97,23 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "url = \"https://y\"\noauth = { grant = \"consent\", assertion = { file = \"f\" } }",
-        "4:44: server[0].oauth.assertion: only `grant = \"workload\"` has one",
+        "4:42: server[0].oauth.assertion: only `grant = \"workload\"` has one",
     ),
     (
         "url = \"https://y\"\noauth = { assertion = { file = \"f\" } }",
         "4:9: server[0].oauth.client_id: a platform vouches for a client: its id is needed",
+    ),
+    (
+        "url = \"https://y\"\noauth = { grant = \"enterprise\" }",
+        "4:9: server[0].oauth.identity_provider: who vouches for principals is needed",
+    ),
+    (
+        "url = \"https://y\"\n[server.oauth]\nissuer = \"https://i\"\nclient_id = \"c\"\nshared = true\nidentity_provider = { issuer = \"https://p\", token_endpoint = \"https://p/t\", client_id = \"d\" }",
+        "7:10: server[0].oauth.shared: each principal is vouched for",
+    ),
+    (
+        "url = \"https://y\"\n[server.oauth]\nissuer = \"https://i\"\nclient_id = \"c\"\nidentity_provider = { issuer = \"https://p\", token_endpoint = \"https://p/t\", client_id = \"d\" }",
+        "7:32: server[0].oauth.identity_provider.issuer: no `[[issuer]]` has this `url`",
     ),
     (
         "url = \"https://y\"\noauth = { grant = \"password\" }",
