@@ -9,7 +9,7 @@ use doorward_core::{
 };
 use doorward_identity::oauth_client::{
     Assertions, ClientProof, Grant, HyperHttp, IdentityProvider, KnownClient, MemoryTokens,
-    OAuthClient, Parts, Protected, Reach, SigningKey, TokenStore,
+    OAuthClient, Parts, Protected, Reach, SigningKey, Subjects, TokenStore,
 };
 use doorward_identity::{StaticCredentials, VirtualKeys};
 use doorward_mcp_broker::SealKeys;
@@ -218,24 +218,36 @@ impl Subjects for Shown {
     }
 }
 
-fn protected(
+/// How a client of ours proves who it is.
+fn proof(
     server: &ServerConfig,
-    oauth: &OAuthConfig,
+    own: Option<&SecretRef>,
+    key: Option<&SecretRef>,
     around: &Surroundings,
-) -> Result<Protected, StartError> {
+) -> Result<ClientProof, StartError> {
     let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
         StartError::new(format!("oauth of server `{}`", server.name), error)
     };
-    let secret = |reference: &SecretRef| -> Result<Secret, StartError> {
+    let secret = |reference: &SecretRef| {
         reference.resolve(&around.environment).map_err(|error| wrong(error.into()))
     };
-    let proof = |own: &Option<SecretRef>, key: &Option<SecretRef>| match (own, key) {
+    match (own, key) {
         (Some(reference), _) => Ok(ClientProof::Secret(secret(reference)?)),
         (None, Some(reference)) => {
             let key = SigningKey::from_pem(&secret(reference)?);
             Ok(ClientProof::Key(key.map_err(|error| wrong(error.into()))?))
         }
         (None, None) => Ok(ClientProof::None),
+    }
+}
+
+fn protected(
+    server: &ServerConfig,
+    oauth: &OAuthConfig,
+    around: &Surroundings,
+) -> Result<Protected, StartError> {
+    let proof = |own: &Option<SecretRef>, key: &Option<SecretRef>| {
+        proof(server, own.as_ref(), key.as_ref(), around)
     };
     let grant = match (oauth.grant(), &oauth.identity_provider) {
         (OAuthGrant::ClientCredentials, _) => Grant::ClientCredentials,

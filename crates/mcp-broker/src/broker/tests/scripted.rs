@@ -1,6 +1,7 @@
 //! A link whose server is a closure.
 
 use std::collections::HashMap;
+#[cfg(feature = "http")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +32,7 @@ struct Parts {
     rumours: broadcast::Sender<Rumour>,
     followed: Mutex<HashMap<String, i32>>,
     /// Whether it refuses who shows nothing.
+    #[cfg(feature = "http")]
     guarded: AtomicBool,
 }
 
@@ -54,6 +56,7 @@ impl Scripted {
             asked: Mutex::default(),
             rumours: broadcast::Sender::new(16),
             followed: Mutex::default(),
+            #[cfg(feature = "http")]
             guarded: AtomicBool::new(false),
         }))
     }
