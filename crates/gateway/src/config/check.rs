@@ -45,8 +45,8 @@ pub(super) fn check(root: &Root) -> Result<(), Fault> {
     upstreams(root)?;
     aliases(root)?;
     teams(root)?;
-    oauth::public(root)?;
     servers(root)?;
+    oauth::public(root)?;
     profiles(root)?;
     mcp(root)?;
     limits(root)?;
