@@ -9,21 +9,27 @@ use std::time::Duration;
 
 use doorward_audit::{Chain, Log, Memory, Options, Recorder, SigningKey, verify};
 use doorward_core::{
-    Clock, Decision, Entropy, Event, EventId, Kind, Outcome, PrincipalKind, RequestId, Sink,
-    SystemClock, SystemEntropy, TurnId, Who,
+    Change, Clock, Decision, Entropy, Event, EventId, Kind, Outcome, PrincipalKind, RequestId,
+    Sink, SystemClock, SystemEntropy, TurnId, Who,
 };
 
 fn key_created(entropy: &dyn Entropy, clock: &dyn Clock, name: &str) -> Event {
     Event {
         id: EventId::random(entropy),
         at: clock.now(),
-        kind: Kind::Admin { action: "key.create".into(), object: name.into() },
+        kind: Kind::Admin {
+            action: "key.create".into(),
+            object: name.into(),
+            change: Change::default(),
+        },
         turn: TurnId::random(entropy),
         request: RequestId::random(entropy),
         conversation: None,
         who: Who {
             id: "alice@example.com".into(),
             kind: PrincipalKind::Person,
+            issuer: None,
+            subject: None,
             team: None,
             key: None,
             key_name: None,
@@ -31,10 +37,12 @@ fn key_created(entropy: &dyn Entropy, clock: &dyn Clock, name: &str) -> Event {
         },
         agent: None,
         decision: Decision::allow("admin", "an operator"),
+        would: None,
         label: None,
         outcome: Outcome::Completed,
         error: None,
         took_us: None,
+        content: vec![],
     }
 }
 
@@ -56,12 +64,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // The same by hand, in a log that can be reached into.
     let mut log = Memory::default();
-    let mut chain = Chain::new(log.last()?);
+    let mut chain = Chain::default();
     let mut entries = Vec::new();
     for name in ["ci", "laptop", "demo"] {
         entries.push(chain.seal(&key_created(&entropy, &*clock, name))?);
     }
-    log.append(&entries, &key.checkpoint("example", chain.head(), clock.now()))?;
+    log.append(&entries, &key.checkpoint("example", chain.tree_head(), clock.now()))?;
     println!("as written: {} records verify", verify(&mut log, &key.verifying_key())?.records);
 
     // Somebody makes `laptop` read `laptoq`.

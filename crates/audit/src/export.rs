@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::verify::Source;
-use crate::{Checkpoint, Log, LogError, Sealed};
+use crate::{Checkpoint, Cut, LinkedCheckpoint, Log, LogError, Sealed};
 
 /// How many entries are read at a time.
 const PAGE: usize = 1024;
@@ -21,6 +21,9 @@ pub enum ExportError {
     /// The lines could not be written or read.
     #[error("the lines could not be written or read")]
     Io(#[from] io::Error),
+    /// A record cannot be put into another form.
+    #[error("a record cannot be read")]
+    Record(#[from] crate::RecordError),
     /// A line is no line of an export.
     #[error("line {line} is not part of an audit export")]
     Line {
@@ -32,7 +35,7 @@ pub enum ExportError {
     },
 }
 
-/// One line: an entry, or at the end the checkpoint.
+/// One line: what was pruned, an entry, or at the end the checkpoint.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -44,12 +47,16 @@ struct Line {
     link: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entry: Option<Box<RawValue>>,
+    /// The checkpoint's text; of version 1, an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<Checkpoint>,
+    checkpoint: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pruned: Option<Cut>,
 }
 
-/// Writes a log: one line for each entry, `{"seq":…,"leaf":…,"link":…,"entry":{…}}`, and a last
-/// line `{"checkpoint":{…}}`. Returns how many entries. Check it with
+/// Writes a log: one line for each entry, `{"seq":…,"leaf":…,"link":…,"entry":{…}}`, without its
+/// text where that was pruned, and a last line `{"checkpoint":"…"}`. Where the log was pruned, a
+/// line `{"pruned":{…}}` comes first. Returns how many entries. Check it with
 /// [`Verifier::export`](crate::Verifier::export).
 ///
 /// # Errors
@@ -57,19 +64,23 @@ struct Line {
 /// Where the log cannot be read or the lines cannot be written.
 pub fn export(log: &mut dyn Log, mut out: impl Write) -> Result<u64, ExportError> {
     let mut written = 0;
-    let mut from = 1;
     let mut until = u64::MAX;
-    let mut checkpoint = None;
+    let pruned = log.cut()?;
+    let mut from = pruned.as_ref().map_or(1, |cut| cut.base.saturating_add(1));
+    if pruned.is_some() {
+        write_line(&mut out, &Line { pruned, ..Line::default() })?;
+    }
+    let mut signed = None;
     loop {
         let page = log.read(from, PAGE)?;
         let Some(last) = page.last() else {
-            if checkpoint.is_some() {
+            if signed.is_some() {
                 break;
             }
             // All that was there is written. What came meanwhile is covered by the checkpoint.
-            checkpoint = log.checkpoint()?;
-            let Some(checkpoint) = &checkpoint else { break };
-            until = checkpoint.size;
+            signed = Signed::of(log)?;
+            let Some(signed) = &signed else { break };
+            until = signed.size();
             continue;
         };
         from = last.seq.saturating_add(1);
@@ -81,16 +92,59 @@ pub fn export(log: &mut dyn Log, mut out: impl Write) -> Result<u64, ExportError
             break;
         }
     }
-    if checkpoint.is_some() {
+    if let Some(signed) = signed {
+        let checkpoint = Some(signed.raw()?);
         write_line(&mut out, &Line { checkpoint, ..Line::default() })?;
     }
     out.flush()?;
     Ok(written)
 }
 
+/// A checkpoint of either version.
+enum Signed {
+    Tree(Checkpoint),
+    Links(LinkedCheckpoint),
+}
+
+impl Signed {
+    fn of(log: &mut dyn Log) -> Result<Option<Self>, LogError> {
+        Ok(match log.checkpoint()? {
+            Some(checkpoint) => Some(Self::Tree(checkpoint)),
+            None => log.linked()?.map(Self::Links),
+        })
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Tree(signed) => signed.size,
+            Self::Links(signed) => signed.size,
+        }
+    }
+
+    fn raw(&self) -> io::Result<Box<RawValue>> {
+        Ok(match self {
+            Self::Tree(signed) => serde_json::value::to_raw_value(signed),
+            Self::Links(signed) => serde_json::value::to_raw_value(signed),
+        }?)
+    }
+
+    fn read(raw: &RawValue) -> serde_json::Result<Self> {
+        if raw.get().starts_with('"') {
+            serde_json::from_str(raw.get()).map(Self::Tree)
+        } else {
+            serde_json::from_str(raw.get()).map(Self::Links)
+        }
+    }
+}
+
 fn write_line(out: &mut impl Write, line: &Line) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
+}
+
+/// An entry as a line of an export has it, without its line break.
+pub(crate) fn line_text(sealed: &Sealed) -> io::Result<String> {
+    Ok(serde_json::to_string(&line_of(sealed)?)?)
 }
 
 fn line_of(sealed: &Sealed) -> io::Result<Line> {
@@ -106,25 +160,26 @@ fn line_of(sealed: &Sealed) -> io::Result<Line> {
         Some(raw) => raw,
         None => serde_json::value::to_raw_value(&String::from_utf8_lossy(&sealed.entry))?,
     };
-    Ok(Line {
-        seq: Some(sealed.seq),
-        leaf: Some(sealed.leaf),
-        link: Some(sealed.link),
-        entry: Some(entry),
-        checkpoint: None,
-    })
+    let entry = (!sealed.is_bare()).then_some(entry);
+    let (seq, leaf, link) = (Some(sealed.seq), Some(sealed.leaf), Some(sealed.link));
+    Ok(Line { seq, leaf, link, entry, ..Line::default() })
 }
 
 /// Reads an export.
 pub(crate) struct Lines<R> {
     input: R,
     line: u64,
-    checkpoint: Option<Checkpoint>,
+    /// What was read ahead to find out whether the log was pruned.
+    first: Option<Sealed>,
+    cut: Option<Cut>,
+    signed: Option<Signed>,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(crate) fn new(input: R) -> Self {
-        Self { input, line: 0, checkpoint: None }
+    pub(crate) fn new(input: R) -> Result<Self, LogError> {
+        let mut lines = Self { input, line: 0, first: None, cut: None, signed: None };
+        lines.first = lines.entry().map_err(LogError::storage)?;
+        Ok(lines)
     }
 
     fn entry(&mut self) -> Result<Option<Sealed>, ExportError> {
@@ -137,17 +192,24 @@ impl<R: BufRead> Lines<R> {
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            if self.checkpoint.is_some() {
-                return Err(ExportError::Line { line: self.line, source: None });
-            }
             let wrong = |source| ExportError::Line { line: self.line, source };
+            if self.signed.is_some() {
+                return Err(wrong(None));
+            }
             let read: Line = serde_json::from_slice(&text).map_err(|source| wrong(Some(source)))?;
-            match (read.seq, read.leaf, read.link, read.entry, read.checkpoint) {
-                (Some(seq), Some(leaf), Some(link), Some(entry), None) => {
-                    let entry = Box::<str>::from(entry).into_string().into_bytes();
+            match (read.seq, read.leaf, read.link, read.entry, read.checkpoint, read.pruned) {
+                (Some(seq), Some(leaf), Some(link), entry, None, None) => {
+                    let text = entry.map(|entry| Box::<str>::from(entry).into_string());
+                    let entry = text.unwrap_or_default().into_bytes();
                     return Ok(Some(Sealed { seq, entry, leaf, link }));
                 }
-                (None, None, None, None, Some(checkpoint)) => self.checkpoint = Some(checkpoint),
+                (None, None, None, None, Some(signed), None) => {
+                    let signed = Signed::read(&signed).map_err(|source| wrong(Some(source)))?;
+                    self.signed = Some(signed);
+                }
+                (None, None, None, None, None, Some(cut)) if self.line == 1 => {
+                    self.cut = Some(cut);
+                }
                 _ => return Err(wrong(None)),
             }
         }
@@ -155,8 +217,12 @@ impl<R: BufRead> Lines<R> {
 }
 
 impl<R: BufRead> Source for Lines<R> {
+    fn cut(&self) -> Option<&Cut> {
+        self.cut.as_ref()
+    }
+
     fn page(&mut self) -> Result<Vec<Sealed>, LogError> {
-        let mut page = Vec::new();
+        let mut page: Vec<Sealed> = self.first.take().into_iter().collect();
         while page.len() < PAGE
             && let Some(sealed) = self.entry().map_err(LogError::storage)?
         {
@@ -166,6 +232,16 @@ impl<R: BufRead> Source for Lines<R> {
     }
 
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
-        Ok(self.checkpoint.clone())
+        Ok(match &self.signed {
+            Some(Signed::Tree(signed)) => Some(signed.clone()),
+            _ => None,
+        })
+    }
+
+    fn linked(&mut self) -> Result<Option<LinkedCheckpoint>, LogError> {
+        Ok(match &self.signed {
+            Some(Signed::Links(signed)) => Some(signed.clone()),
+            _ => None,
+        })
     }
 }

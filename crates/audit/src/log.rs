@@ -1,10 +1,11 @@
 //! Where entries are kept.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use doorward_core::TurnId;
+use doorward_core::{Digest, TurnId};
 
-use crate::{Checkpoint, Head, Sealed};
+use crate::{Archive, Block, Checkpoint, Cut, Head, Hold, LinkedCheckpoint, Sealed};
 
 /// A log could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,32 @@ pub trait Log: Send {
     /// The checkpoint of the last batch.
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError>;
 
+    /// The checkpoint that version 1 of the format left, where nothing was appended since.
+    fn linked(&mut self) -> Result<Option<LinkedCheckpoint>, LogError> {
+        Ok(None)
+    }
+
+    /// What was pruned, if anything.
+    fn cut(&mut self) -> Result<Option<Cut>, LogError> {
+        Ok(None)
+    }
+
+    /// Up to `most` leaf hashes from this number on.
+    fn leaves(&mut self, from: u64, most: usize) -> Result<Vec<Digest>, LogError> {
+        Ok(self.read(from, most)?.iter().map(|sealed| sealed.leaf).collect())
+    }
+
+    /// Takes note of complete blocks; they may be stored with the next batch. A log that keeps
+    /// none makes proofs that read every leaf.
+    fn keep_blocks(&mut self, _blocks: &[Block]) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    /// The root of a block, where it is kept.
+    fn block(&mut self, _level: u8, _number: u64) -> Result<Option<Digest>, LogError> {
+        Ok(None)
+    }
+
     /// The entries of one turn, by number. A log that has no index for it looks through all.
     fn turn(&mut self, turn: TurnId) -> Result<Vec<Sealed>, LogError> {
         let needle = format!(r#""turn":"{turn}""#).into_bytes();
@@ -81,27 +108,55 @@ pub trait Log: Send {
     }
 }
 
-impl Log for Box<dyn Log> {
-    fn last(&mut self) -> Result<Head, LogError> {
-        (**self).last()
-    }
+/// Hands every call on, so that a boxed log keeps what its own kind does better than the default.
+macro_rules! forward {
+    ($to:ty) => {
+        impl Log for $to {
+            fn last(&mut self) -> Result<Head, LogError> {
+                (**self).last()
+            }
 
-    fn append(&mut self, entries: &[Sealed], checkpoint: &Checkpoint) -> Result<(), LogError> {
-        (**self).append(entries, checkpoint)
-    }
+            fn append(&mut self, entries: &[Sealed], signed: &Checkpoint) -> Result<(), LogError> {
+                (**self).append(entries, signed)
+            }
 
-    fn read(&mut self, from: u64, most: usize) -> Result<Vec<Sealed>, LogError> {
-        (**self).read(from, most)
-    }
+            fn read(&mut self, from: u64, most: usize) -> Result<Vec<Sealed>, LogError> {
+                (**self).read(from, most)
+            }
 
-    fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
-        (**self).checkpoint()
-    }
+            fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
+                (**self).checkpoint()
+            }
 
-    fn turn(&mut self, turn: TurnId) -> Result<Vec<Sealed>, LogError> {
-        (**self).turn(turn)
-    }
+            fn linked(&mut self) -> Result<Option<LinkedCheckpoint>, LogError> {
+                (**self).linked()
+            }
+
+            fn cut(&mut self) -> Result<Option<Cut>, LogError> {
+                (**self).cut()
+            }
+
+            fn leaves(&mut self, from: u64, most: usize) -> Result<Vec<Digest>, LogError> {
+                (**self).leaves(from, most)
+            }
+
+            fn keep_blocks(&mut self, blocks: &[Block]) -> Result<(), LogError> {
+                (**self).keep_blocks(blocks)
+            }
+
+            fn block(&mut self, level: u8, number: u64) -> Result<Option<Digest>, LogError> {
+                (**self).block(level, number)
+            }
+
+            fn turn(&mut self, turn: TurnId) -> Result<Vec<Sealed>, LogError> {
+                (**self).turn(turn)
+            }
+        }
+    };
 }
+
+forward!(Box<dyn Log>);
+forward!(&mut dyn Log);
 
 /// A log in memory, for tests and for embedders who send the entries elsewhere. Gone with the
 /// process.
@@ -109,6 +164,9 @@ impl Log for Box<dyn Log> {
 pub struct Memory {
     entries: BTreeMap<u64, Sealed>,
     checkpoint: Option<Checkpoint>,
+    blocks: BTreeMap<(u8, u64), Digest>,
+    cut: Option<Cut>,
+    holds: BTreeMap<String, Hold>,
 }
 
 impl Memory {
@@ -119,7 +177,7 @@ impl Memory {
         checkpoint: Option<Checkpoint>,
     ) -> Self {
         let entries = entries.into_iter().map(|sealed| (sealed.seq, sealed)).collect();
-        Self { entries, checkpoint }
+        Self { entries, checkpoint, ..Self::default() }
     }
 
     /// The entries as they stand, by number.
@@ -130,6 +188,16 @@ impl Memory {
     /// The entry filed under a number, to be changed behind the chain's back.
     pub fn entry_mut(&mut self, seq: u64) -> Option<&mut Sealed> {
         self.entries.get_mut(&seq)
+    }
+
+    /// A block's root, to be changed behind the chain's back.
+    pub fn block_mut(&mut self, level: u8, number: u64) -> Option<&mut Digest> {
+        self.blocks.get_mut(&(level, number))
+    }
+
+    /// What was pruned, to be changed behind the chain's back.
+    pub fn cut_mut(&mut self) -> &mut Option<Cut> {
+        &mut self.cut
     }
 }
 
@@ -160,5 +228,45 @@ impl Log for Memory {
 
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
         Ok(self.checkpoint.clone())
+    }
+
+    fn cut(&mut self) -> Result<Option<Cut>, LogError> {
+        Ok(self.cut.clone())
+    }
+
+    fn keep_blocks(&mut self, blocks: &[Block]) -> Result<(), LogError> {
+        let kept = blocks.iter().map(|block| ((block.level, block.number), block.root));
+        self.blocks.extend(kept);
+        Ok(())
+    }
+
+    fn block(&mut self, level: u8, number: u64) -> Result<Option<Digest>, LogError> {
+        Ok(self.blocks.get(&(level, number)).copied())
+    }
+}
+
+impl Archive for Memory {
+    fn prune(&mut self, cut: &Cut, bare: &[RangeInclusive<u64>]) -> Result<(), LogError> {
+        self.entries.retain(|seq, _| *seq > cut.base);
+        for range in bare {
+            for (_, sealed) in self.entries.range_mut(range.clone()) {
+                sealed.entry.clear();
+            }
+        }
+        self.cut = Some(cut.clone());
+        Ok(())
+    }
+
+    fn holds(&mut self) -> Result<Vec<Hold>, LogError> {
+        Ok(self.holds.values().cloned().collect())
+    }
+
+    fn hold(&mut self, hold: &Hold) -> Result<(), LogError> {
+        self.holds.insert(hold.name.clone(), hold.clone());
+        Ok(())
+    }
+
+    fn release(&mut self, name: &str) -> Result<bool, LogError> {
+        Ok(self.holds.remove(name).is_some())
     }
 }

@@ -10,14 +10,28 @@ use std::time::Duration;
 
 use doorward_core::{BoxFuture, Clock, Sink, SinkError, Slot};
 
+use crate::note::is_key_name;
+use crate::proof::ProofError;
 use crate::verify::agree;
-use crate::{Fault, Log, LogError, SigningKey};
-use queue::Shared;
+use crate::{Chain, Fault, Log, LogError, Signer, Verifier};
+use queue::{Need, Shared};
+
+pub(crate) use writer::explain;
+
+/// What becomes of calls while the log takes no records: the disk is full, the database is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// They get room while there is some; then they are refused. Their records wait in memory.
+    Admit,
+    /// They are refused.
+    Refuse,
+}
 
 /// How a recorder works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Whose log it is; stands in every checkpoint. Without line breaks.
+    /// Whose log it is; stands in every checkpoint, and names its key. One word. Of several
+    /// writers, each has a log and an origin of its own: `doorward/replica-1`.
     pub origin: String,
     /// How many records may be on their way to the log. When that many are, calls wait.
     pub capacity: usize,
@@ -30,6 +44,12 @@ pub struct Options {
     pub retry_first: Duration,
     /// The longest wait between two tries.
     pub retry_most: Duration,
+    /// Calls whose record must be durable before they run, in an outage. Where they are admitted
+    /// they wait for their receipts, and so for the log.
+    pub awaited: Outage,
+    /// Calls whose record need only be queued, in an outage. What is queued is lost with the
+    /// process.
+    pub queued: Outage,
 }
 
 impl Default for Options {
@@ -41,6 +61,8 @@ impl Default for Options {
             linger: Duration::from_millis(20),
             retry_first: Duration::from_millis(100),
             retry_most: Duration::from_secs(5),
+            awaited: Outage::Refuse,
+            queued: Outage::Admit,
         }
     }
 }
@@ -54,6 +76,9 @@ pub enum StartError {
     /// The log does not end as it was signed. Going on would sign over what was done to it.
     #[error("the audit log does not end as it was signed; move it aside to start a new one")]
     Tail(#[source] Fault),
+    /// The log's tree cannot be computed.
+    #[error("the audit log's tree cannot be computed")]
+    Tree(#[source] ProofError),
     /// An option makes no sense.
     #[error("audit option `{option}` {wrong}")]
     Option {
@@ -102,27 +127,29 @@ pub struct Stats {
 ///
 /// Handing over an event costs its caller a lock and a push; JSON, hashes, signature and storage
 /// are the writer thread's. A record that somebody waits for is written at once, others within
-/// [`Options::linger`]. When a write fails, nothing is dropped or moved: no further calls are
-/// admitted until a retry succeeds.
+/// [`Options::linger`]. When a write fails, nothing is dropped or moved: until a retry succeeds,
+/// [`open`](Sink::open) refuses, and [`open_queued`](Sink::open_queued) gives what room there is.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
 /// use doorward_audit::{Memory, Options, Recorder, SigningKey};
 /// use doorward_core::{Sink, SystemClock, SystemEntropy};
-/// # use doorward_core::{Decision, Event, EventId, Kind, Outcome, PrincipalKind, RequestId};
+/// # use doorward_core::{Change, Decision, Event, EventId, Kind, Outcome, PrincipalKind, RequestId};
 /// # use doorward_core::{Timestamp, TurnId, Who};
 /// # let event = Event {
 /// #     id: EventId::from_bytes([1; 16]), at: Timestamp::from_micros(0),
-/// #     kind: Kind::Admin { action: "key.create".into(), object: "ci".into() },
+/// #     kind: Kind::Admin {
+/// #         action: "key.create".into(), object: "ci".into(), change: Change::default(),
+/// #     },
 /// #     turn: TurnId::from_bytes([1; 16]), request: RequestId::from_bytes([1; 16]),
 /// #     conversation: None,
 /// #     who: Who {
 /// #         id: "alice@example.com".into(), kind: PrincipalKind::Person, team: None, key: None,
-/// #         key_name: None, actors: vec![],
+/// #         key_name: None, actors: vec![], issuer: None, subject: None,
 /// #     },
 /// #     agent: None, decision: Decision::allow("key.tools", "on the key's list"), label: None,
-/// #     outcome: Outcome::Completed, error: None, took_us: None,
+/// #     outcome: Outcome::Completed, error: None, took_us: None, would: None, content: vec![],
 /// # };
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let key = SigningKey::generate(&SystemEntropy);
@@ -150,26 +177,21 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// Where the log cannot be read, or does not end as its checkpoint, signed with this key,
-    /// says: a cut or forged tail would be signed over otherwise.
+    /// Where the log cannot be read, or does not end as its checkpoint, signed with this key for
+    /// this origin, says: a cut or forged tail would be signed over otherwise. A log of version 1
+    /// is verified from its start, since it is signed in another form from now on.
     pub fn start(
         log: impl Log + 'static,
-        key: SigningKey,
+        key: impl Signer + 'static,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self, StartError> {
         let mut log: Box<dyn Log> = Box::new(log);
         check(&options)?;
-        let head = log.last()?;
-        let checkpoint = log.checkpoint()?;
-        if let Some(checkpoint) = &checkpoint
-            && !key.verifying_key().accepts(checkpoint)
-        {
-            return Err(StartError::Tail(Fault::BadSignature { size: checkpoint.size }));
-        }
-        agree(head, checkpoint.as_ref()).map_err(StartError::Tail)?;
-        let shared = Arc::new(Shared::new(options.capacity, options.batch));
-        let writer = writer::Writer::new(log, key, clock, options, head, Arc::clone(&shared));
+        let chain = take_up(&mut *log, &key, &options.origin)?;
+        let shared = Arc::new(Shared::new(&options));
+        let key: Box<dyn Signer> = Box::new(key);
+        let writer = writer::Writer::new(log, key, clock, options, chain, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("doorward-audit".into())
             .spawn(move || writer.run())
@@ -199,10 +221,36 @@ impl Recorder {
     }
 }
 
+/// The chain to go on with, once the log is known to end as it was signed.
+fn take_up(log: &mut dyn Log, key: &dyn Signer, origin: &str) -> Result<Chain, StartError> {
+    let verifier = Verifier::new(key.verifying_key()).origin(origin);
+    let checkpoint = log.checkpoint()?;
+    let mut linked = None;
+    match &checkpoint {
+        Some(checkpoint) => verifier.checkpoint(checkpoint).map_err(StartError::Tail)?,
+        None => {
+            linked = log.linked()?;
+            if linked.is_some() {
+                verifier.log(log).map_err(StartError::Tail)?;
+            }
+        }
+    }
+    let chain = Chain::resume(log).map_err(|error| match error {
+        ProofError::Log(error) => StartError::Log(error),
+        ProofError::NoRecord { seq } | ProofError::Pruned { seq } => {
+            StartError::Tail(Fault::Missing { seq })
+        }
+        other => StartError::Tree(other),
+    })?;
+    agree(chain.head(), chain.tree_head(), checkpoint.as_ref(), linked.as_ref())
+        .map_err(StartError::Tail)?;
+    Ok(chain)
+}
+
 fn check(options: &Options) -> Result<(), StartError> {
     let wrong = |option, wrong| Err(StartError::Option { option, wrong });
-    if options.origin.chars().any(char::is_control) {
-        return wrong("origin", "must be one line");
+    if !is_key_name(&options.origin) {
+        return wrong("origin", "must be one word, without spaces and plus signs");
     }
     if options.capacity == 0 || options.capacity > tokio::sync::Semaphore::MAX_PERMITS {
         return wrong("capacity", "must be at least 1 and can be counted");
@@ -211,6 +259,15 @@ fn check(options: &Options) -> Result<(), StartError> {
         return wrong("batch", "must be at least 1");
     }
     Ok(())
+}
+
+impl Recorder {
+    fn room(&self, need: Need) -> BoxFuture<'_, Result<Box<dyn Slot>, SinkError>> {
+        if let Some(slot) = self.shared.open_now(need) {
+            return Box::pin(std::future::ready(slot));
+        }
+        Box::pin(self.shared.open_later(need))
+    }
 }
 
 impl Drop for Recorder {
@@ -228,9 +285,10 @@ impl fmt::Debug for Recorder {
 
 impl Sink for Recorder {
     fn open(&self) -> BoxFuture<'_, Result<Box<dyn Slot>, SinkError>> {
-        if let Some(slot) = self.shared.open_now() {
-            return Box::pin(std::future::ready(slot));
-        }
-        Box::pin(self.shared.open_later())
+        self.room(Need::Durable)
+    }
+
+    fn open_queued(&self) -> BoxFuture<'_, Result<Box<dyn Slot>, SinkError>> {
+        self.room(Need::Queued)
     }
 }

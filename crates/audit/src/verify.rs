@@ -3,94 +3,32 @@
 use doorward_core::Digest;
 
 use crate::chain::{leaf_of, seq_within};
-use crate::{Checkpoint, Head, Log, LogError, Sealed, VerifyingKey};
+use crate::{
+    Block, Checkpoint, Cut, Fault, Head, LinkedCheckpoint, Log, LogError, Sealed, Tree, TreeHead,
+    VerifyingKey,
+};
 
 /// How many entries are read at a time.
 const PAGE: usize = 1024;
 
-/// What is wrong with a log: the first thing that is.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// A record's text is not what was sealed.
-    #[error("record {seq} was altered")]
-    Altered {
-        /// The record.
-        seq: u64,
-    },
-    /// A record is not there, but later ones are.
-    #[error("record {seq} is missing")]
-    Missing {
-        /// The record.
-        seq: u64,
-    },
-    /// In a record's place stands another one of the log.
-    #[error("record {seq} is not in its place: the order was changed")]
-    Reordered {
-        /// The place.
-        seq: u64,
-    },
-    /// A record is whole but not tied to the one before: forged, or sealed again after a change.
-    #[error("record {seq} is not linked to the one before it: forged or rewritten")]
-    BadLink {
-        /// The record.
-        seq: u64,
-    },
-    /// There are fewer records than were signed for.
-    #[error("the log ends at record {size}, but {expected} were signed for: its end is cut off")]
-    TruncatedTail {
-        /// How many were signed for.
-        expected: u64,
-        /// How many there are.
-        size: u64,
-    },
-    /// There are more records than were signed for.
-    #[error(
-        "records from {from} on are covered by no checkpoint: added behind the recorder's back"
-    )]
-    Unsigned {
-        /// The first of them.
-        from: u64,
-    },
-    /// There are records but no checkpoint.
-    #[error("the log has {size} records and no checkpoint: it was removed")]
-    NoCheckpoint {
-        /// How many records there are.
-        size: u64,
-    },
-    /// The records are tied together, but not into what was signed: the chain was built anew.
-    #[error("the chain up to record {size} is not the one that was signed: it was rewritten")]
-    BadCheckpoint {
-        /// How far the checkpoint reaches.
-        size: u64,
-    },
-    /// The checkpoint was not signed with this key.
-    #[error("the checkpoint at record {size} was not signed with this key")]
-    BadSignature {
-        /// How far the checkpoint reaches.
-        size: u64,
-    },
-    /// The checkpoint is another log's.
-    #[error("the checkpoint is of `{found}`, not of `{expected}`")]
-    WrongOrigin {
-        /// Whose it is.
-        found: String,
-        /// Whose it should be.
-        expected: String,
-    },
-    /// The log could not be read.
-    #[error("the log could not be read")]
-    Unreadable(#[from] LogError),
-}
-
 /// A log as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// How many records it has, all of them covered by the checkpoint.
+    /// How many records it has had, all of them covered by the checkpoint.
     pub records: u64,
     /// The last record's link.
     pub link: Digest,
-    /// The checkpoint; `None` where the log is empty. Keep it elsewhere: with it, a later
-    /// [`Verifier::witness`] shows that nothing up to here was changed or cut off.
+    /// The tree's root.
+    pub root: Digest,
+    /// How many of the first records are gone, as a signed statement says.
+    pub pruned: u64,
+    /// How many further records have kept only their hashes.
+    pub bare: u64,
+    /// How many of the checkpoints kept elsewhere hold. Those that reach less far than what was
+    /// pruned cannot be checked and do not count.
+    pub witnessed: usize,
+    /// The checkpoint; `None` where the log is empty, or of version 1. Keep it elsewhere: with
+    /// it, a later [`Verifier::witness`] shows that nothing up to here was changed or cut off.
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -106,11 +44,12 @@ pub fn verify(log: &mut dyn Log, key: &VerifyingKey) -> Result<Verified, Fault> 
 /// Checks logs, with what else is known of them.
 ///
 /// ```
-/// use doorward_audit::{Fault, Head, Memory, SigningKey, Verifier};
-/// use doorward_core::Timestamp;
+/// use doorward_audit::{Fault, Memory, SigningKey, TreeHead, Verifier};
+/// use doorward_core::{Digest, Timestamp};
 ///
 /// let key = SigningKey::from_bytes(&[7; 32]);
-/// let seen = key.checkpoint("a", Head { size: 9, ..Head::EMPTY }, Timestamp::from_micros(0));
+/// let head = TreeHead { size: 9, root: Digest::from_bytes([1; 32]) };
+/// let seen = key.checkpoint("a", head, Timestamp::from_micros(0));
 ///
 /// // An emptied log looks like a new one, unless somebody kept a checkpoint.
 /// let verifier = Verifier::new(key.verifying_key());
@@ -122,13 +61,16 @@ pub fn verify(log: &mut dyn Log, key: &VerifyingKey) -> Result<Verified, Fault> 
 pub struct Verifier {
     key: VerifyingKey,
     origin: Option<String>,
-    witness: Option<Checkpoint>,
+    /// By size.
+    witnessed: Vec<Checkpoint>,
+    cosigners: Vec<(String, VerifyingKey)>,
+    quorum: usize,
 }
 
 impl Verifier {
     /// Checks against this key.
     pub fn new(key: VerifyingKey) -> Self {
-        Self { key, origin: None, witness: None }
+        Self { key, origin: None, witnessed: vec![], cosigners: vec![], quorum: 0 }
     }
 
     /// Also checks whose log it is.
@@ -139,10 +81,24 @@ impl Verifier {
     }
 
     /// Also checks that the log still holds what this checkpoint, kept elsewhere, was signed
-    /// over.
+    /// over. May be said of several.
     #[must_use]
     pub fn witness(mut self, checkpoint: Checkpoint) -> Self {
-        self.witness = Some(checkpoint);
+        let at = self.witnessed.partition_point(|known| known.size <= checkpoint.size);
+        self.witnessed.insert(at, checkpoint);
+        self
+    }
+
+    /// Also asks that so many of these witnesses, each by name and key, have signed the log's
+    /// checkpoint, or one that was kept elsewhere and holds.
+    #[must_use]
+    pub fn quorum(
+        mut self,
+        needed: usize,
+        witnesses: impl IntoIterator<Item = (String, VerifyingKey)>,
+    ) -> Self {
+        self.quorum = needed;
+        self.cosigners = witnesses.into_iter().collect();
         self
     }
 
@@ -152,7 +108,16 @@ impl Verifier {
     ///
     /// The first fault found.
     pub fn log(&self, log: &mut dyn Log) -> Result<Verified, Fault> {
-        self.check(&mut Pages { log, next: 1 })
+        loop {
+            let cut = log.cut()?;
+            let next = cut.as_ref().map_or(1, |cut| cut.base.saturating_add(1));
+            let found = self.check(&mut Pages { log: &mut *log, cut: cut.clone(), next });
+            // Pruned meanwhile: what is gone was allowed to go.
+            if found.is_err() && log.cut()? != cut {
+                continue;
+            }
+            return found;
+        }
     }
 
     /// Checks what [`export`](crate::export) wrote.
@@ -161,39 +126,99 @@ impl Verifier {
     ///
     /// The first fault found.
     pub fn export(&self, lines: impl std::io::BufRead) -> Result<Verified, Fault> {
-        self.check(&mut crate::export::Lines::new(lines))
+        self.check(&mut crate::export::Lines::new(lines)?)
+    }
+
+    /// Checks that a checkpoint is this log's: origin, signature, witnesses.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Fault> {
+        self.signed(checkpoint)?;
+        let found = self.cosigned(checkpoint);
+        if found < self.quorum {
+            let (size, needed) = (checkpoint.size, self.quorum);
+            return Err(Fault::Unwitnessed { size, found, needed });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    pub(crate) fn of_origin(&self, found: &str) -> Result<(), Fault> {
+        match &self.origin {
+            Some(expected) if expected != found => {
+                Err(Fault::WrongOrigin { found: found.to_owned(), expected: expected.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check(&self, source: &mut dyn Source) -> Result<Verified, Fault> {
-        if let Some(witness) = &self.witness {
-            self.signed(witness)?;
+        for witnessed in &self.witnessed {
+            self.signed(witnessed)?;
         }
-        let mut head = Head::EMPTY;
-        self.walk(source, &mut head)?;
+        let mut walk = self.begin(source.cut())?;
+        self.walk(source, &mut walk)?;
         let checkpoint = source.checkpoint()?;
         if let Some(checkpoint) = &checkpoint {
             self.signed(checkpoint)?;
             // Written while this walked: go on to where the checkpoint reaches.
-            let mut beyond = head;
-            while beyond.size < checkpoint.size && self.walk_to(source, &mut beyond, checkpoint)? {}
-            head = beyond;
+            while walk.head.size < checkpoint.size
+                && self.walk_to(source, &mut walk, checkpoint.size)?
+            {}
         }
-        agree(head, checkpoint.as_ref())?;
-        if let Some(witness) = &self.witness
-            && witness.size > head.size
-        {
-            return Err(Fault::TruncatedTail { expected: witness.size, size: head.size });
+        let linked = if checkpoint.is_none() { source.linked()? } else { None };
+        if let Some(linked) = &linked {
+            self.of_origin(&linked.origin)?;
+            if !self.key.accepts_linked(linked) {
+                return Err(Fault::BadSignature { size: linked.size });
+            }
         }
-        Ok(Verified { records: head.size, link: head.link, checkpoint })
+        agree(walk.head, walk.tree.head(), checkpoint.as_ref(), linked.as_ref())?;
+        self.finish(walk, checkpoint)
+    }
+
+    /// Where the walk begins: at the first record, or after what was pruned.
+    fn begin(&self, cut: Option<&Cut>) -> Result<Walk, Fault> {
+        let Some(cut) = cut else { return Ok(Walk::default()) };
+        self.of_origin(&cut.origin)?;
+        let tree = cut.tree().filter(|_| cut.signed_by(&self.key));
+        let tree = tree.ok_or(Fault::BadCut { base: cut.base })?;
+        let head = Head { size: cut.base, link: cut.link };
+        let next = self.witnessed.partition_point(|seen| seen.size < cut.base);
+        let (base, upto) = (cut.base, cut.upto);
+        let mut walk = Walk { head, tree, base, upto, next, ..Walk::default() };
+        self.look_back(&mut walk)?;
+        Ok(walk)
+    }
+
+    fn finish(&self, walk: Walk, checkpoint: Option<Checkpoint>) -> Result<Verified, Fault> {
+        let size = walk.head.size;
+        if let Some(beyond) = self.witnessed.get(walk.next) {
+            return Err(Fault::TruncatedTail { expected: beyond.size, size });
+        }
+        let shown = checkpoint.iter().chain(&self.witnessed);
+        let found = shown.map(|checkpoint| self.cosigned(checkpoint)).max().unwrap_or(0);
+        if found < self.quorum {
+            return Err(Fault::Unwitnessed { size, found, needed: self.quorum });
+        }
+        Ok(Verified {
+            records: size,
+            link: walk.head.link,
+            root: walk.tree.root(),
+            pruned: walk.base,
+            bare: walk.bare,
+            witnessed: walk.seen,
+            checkpoint,
+        })
     }
 
     fn signed(&self, checkpoint: &Checkpoint) -> Result<(), Fault> {
-        if let Some(expected) = &self.origin
-            && **expected != *checkpoint.origin
-        {
-            let found = checkpoint.origin.to_string();
-            return Err(Fault::WrongOrigin { found, expected: expected.clone() });
-        }
+        self.of_origin(&checkpoint.origin)?;
         if self.key.accepts(checkpoint) {
             Ok(())
         } else {
@@ -201,88 +226,153 @@ impl Verifier {
         }
     }
 
+    fn cosigned(&self, checkpoint: &Checkpoint) -> usize {
+        self.cosigners.iter().filter(|(name, key)| key.witnessed(name, checkpoint)).count()
+    }
+
     /// Walks over all there is.
-    fn walk(&self, source: &mut dyn Source, head: &mut Head) -> Result<(), Fault> {
+    fn walk(&self, source: &mut dyn Source, walk: &mut Walk) -> Result<(), Fault> {
         loop {
             let page = source.page()?;
             if page.is_empty() {
                 return Ok(());
             }
-            self.steps(&page, head, u64::MAX, source)?;
+            self.steps(&page, walk, u64::MAX, source)?;
         }
     }
 
-    /// Walks over one more page, up to where the checkpoint reaches; `false` where there is none.
-    fn walk_to(
-        &self,
-        source: &mut dyn Source,
-        head: &mut Head,
-        checkpoint: &Checkpoint,
-    ) -> Result<bool, Fault> {
+    /// Walks over one more page, up to this size; `false` where there is none.
+    fn walk_to(&self, source: &mut dyn Source, walk: &mut Walk, until: u64) -> Result<bool, Fault> {
         let page = source.page()?;
-        self.steps(&page, head, checkpoint.size, source)?;
+        self.steps(&page, walk, until, source)?;
         Ok(!page.is_empty())
     }
 
     fn steps(
         &self,
         page: &[Sealed],
-        head: &mut Head,
+        walk: &mut Walk,
         until: u64,
         source: &mut dyn Source,
     ) -> Result<(), Fault> {
-        let witness = self.witness.as_ref().map(Checkpoint::head);
         for (at, sealed) in page.iter().enumerate() {
-            if head.size >= until {
+            if walk.head.size >= until {
                 return Ok(());
             }
-            let seq = head.size + 1;
-            let leaf = leaf_of(&sealed.entry);
-            let in_place = sealed.seq == seq && seq_within(&sealed.entry) == Some(seq);
-            if !in_place || leaf != sealed.leaf {
-                let place = Place { seq, leaf, found: sealed };
-                return Err(place.judge(&page[at + 1..], source)?);
+            let seq = walk.head.size + 1;
+            if sealed.is_bare() && sealed.seq == seq {
+                if seq > walk.upto {
+                    return Err(Fault::Stripped { seq });
+                }
+                walk.bare += 1;
+            } else {
+                let leaf = leaf_of(&sealed.entry);
+                let in_place = sealed.seq == seq && seq_within(&sealed.entry) == Some(seq);
+                if !in_place || leaf != sealed.leaf {
+                    let place = Place { seq, leaf, found: sealed };
+                    return Err(place.judge(&page[at + 1..], source)?);
+                }
             }
-            if !sealed.follows(head) {
+            if !sealed.follows(&walk.head) {
                 return Err(Fault::BadLink { seq });
             }
-            *head = Head { size: seq, link: sealed.link };
-            if witness.is_some_and(|seen| seen.size == seq && seen.link != head.link) {
-                return Err(Fault::BadCheckpoint { size: seq });
+            walk.head = Head { size: seq, link: sealed.link };
+            for block in walk.tree.push(sealed.leaf) {
+                same_as_kept(&block, source)?;
             }
+            self.look_back(walk)?;
+        }
+        Ok(())
+    }
+
+    /// Compares with what witnesses saw when the log was this long.
+    fn look_back(&self, walk: &mut Walk) -> Result<(), Fault> {
+        while let Some(seen) = self.witnessed.get(walk.next)
+            && seen.size <= walk.head.size
+        {
+            if seen.size == walk.head.size && seen.root != walk.tree.root() {
+                return Err(Fault::Forked { size: seen.size });
+            }
+            walk.next += 1;
+            walk.seen += 1;
         }
         Ok(())
     }
 }
 
+/// How far a check has come.
+#[derive(Default)]
+struct Walk {
+    head: Head,
+    tree: Tree,
+    /// So many of the first records are gone.
+    base: u64,
+    /// Up to here a record may lack its text.
+    upto: u64,
+    bare: u64,
+    /// The next checkpoint that was kept elsewhere.
+    next: usize,
+    seen: usize,
+}
+
+fn same_as_kept(block: &Block, source: &mut dyn Source) -> Result<(), Fault> {
+    match source.block(block.level, block.number)? {
+        Some(kept) if kept != block.root => {
+            Err(Fault::BadBlock { first: block.first(), last: block.last() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether a log ends where its checkpoint, already known to be signed, says.
-pub(crate) fn agree(head: Head, checkpoint: Option<&Checkpoint>) -> Result<(), Fault> {
+pub(crate) fn agree(
+    head: Head,
+    tree: TreeHead,
+    checkpoint: Option<&Checkpoint>,
+    linked: Option<&LinkedCheckpoint>,
+) -> Result<(), Fault> {
     let size = head.size;
-    let Some(checkpoint) = checkpoint else {
-        return if size == 0 { Ok(()) } else { Err(Fault::NoCheckpoint { size }) };
+    let (expected, same) = match (checkpoint, linked) {
+        (Some(signed), _) => (signed.size, signed.root == tree.root),
+        (None, Some(signed)) => (signed.size, signed.link == head.link),
+        (None, None) if size == 0 => return Ok(()),
+        (None, None) => return Err(Fault::NoCheckpoint { size }),
     };
-    match checkpoint.size {
+    match expected {
         expected if expected > size => Err(Fault::TruncatedTail { expected, size }),
         expected if expected < size => Err(Fault::Unsigned { from: expected + 1 }),
-        _ if checkpoint.link == head.link => Ok(()),
+        _ if same => Ok(()),
         size => Err(Fault::BadCheckpoint { size }),
     }
 }
 
 /// Entries in the order they are kept in, and the checkpoint after them.
 pub(crate) trait Source {
+    /// What was pruned.
+    fn cut(&self) -> Option<&Cut>;
     /// The next entries; none at the end.
     fn page(&mut self) -> Result<Vec<Sealed>, LogError>;
     /// The last checkpoint. Asked for when the entries are at their end.
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError>;
+    /// The one of version 1, where there is no other.
+    fn linked(&mut self) -> Result<Option<LinkedCheckpoint>, LogError>;
+    /// The root of a block, where it is kept.
+    fn block(&mut self, _level: u8, _number: u64) -> Result<Option<Digest>, LogError> {
+        Ok(None)
+    }
 }
 
 struct Pages<'a> {
     log: &'a mut dyn Log,
+    cut: Option<Cut>,
     next: u64,
 }
 
 impl Source for Pages<'_> {
+    fn cut(&self) -> Option<&Cut> {
+        self.cut.as_ref()
+    }
+
     fn page(&mut self) -> Result<Vec<Sealed>, LogError> {
         let page = self.log.read(self.next, PAGE)?;
         if let Some(last) = page.last() {
@@ -293,6 +383,14 @@ impl Source for Pages<'_> {
 
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
         self.log.checkpoint()
+    }
+
+    fn linked(&mut self) -> Result<Option<LinkedCheckpoint>, LogError> {
+        self.log.linked()
+    }
+
+    fn block(&mut self, level: u8, number: u64) -> Result<Option<Digest>, LogError> {
+        self.log.block(level, number)
     }
 }
 

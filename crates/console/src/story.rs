@@ -108,7 +108,7 @@ fn tell_step(number: usize, step: &Step, paint: Paint, out: &mut dyn Write) -> i
             format!("relay {} {}{}", printable(method), printable(path), to.unwrap_or_default())
         }
         Kind::Tool { tool, .. } => format!("tool  {}", printable(tool.as_str())),
-        Kind::Admin { action, object } => {
+        Kind::Admin { action, object, .. } => {
             format!("admin {} {}", printable(action), printable(object))
         }
     };

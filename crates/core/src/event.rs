@@ -35,6 +35,9 @@ pub struct Event {
     pub agent: Option<Arc<str>>,
     /// What was decided, by which rule.
     pub decision: Decision,
+    /// What a rule that only observes would have decided, where that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Box<Decision>>,
     /// The label under which it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
@@ -46,6 +49,45 @@ pub struct Event {
     /// From admission to the end, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
+    /// What was said, as digests: the content itself is kept elsewhere, if at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<ContentDigest>,
+}
+
+/// The digest of a part of what was said. It is over a salt too, which goes with the content: once
+/// that is deleted, nobody can find out by guessing what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentDigest {
+    /// Which part.
+    pub part: ContentPart,
+    /// SHA-256 over salt and content.
+    pub digest: Digest,
+}
+
+/// A part of what was said in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentPart {
+    /// The request to a model.
+    Request,
+    /// A model's answer.
+    Answer,
+    /// A tool's arguments.
+    Arguments,
+    /// A tool's result.
+    Result,
+}
+
+impl ContentPart {
+    /// The word used in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Answer => "answer",
+            Self::Arguments => "arguments",
+            Self::Result => "result",
+        }
+    }
 }
 
 /// What was called.
@@ -113,7 +155,28 @@ pub enum Kind {
         action: String,
         /// To what.
         object: String,
+        /// What it was before and after.
+        #[serde(default, skip_serializing_if = "Change::is_unknown")]
+        change: Change,
     },
+}
+
+/// What a change by an operator made out of what: digests, since the thing itself may be secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Change {
+    /// Digest of what there was; `None` where there was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
+    /// Digest of what there is now; `None` where nothing is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Digest>,
+}
+
+impl Change {
+    /// Whether nothing is said of it.
+    pub const fn is_unknown(&self) -> bool {
+        self.before.is_none() && self.after.is_none()
+    }
 }
 
 /// What is asked of a model.
@@ -143,6 +206,12 @@ pub struct Who {
     pub id: Arc<str>,
     /// Person or service.
     pub kind: PrincipalKind,
+    /// The identity provider that vouched, as it writes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Arc<str>>,
+    /// Who it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Arc<str>>,
     /// The team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<Arc<str>>,
@@ -163,6 +232,8 @@ impl From<&Cx> for Who {
         Self {
             id: principal.id.clone(),
             kind: principal.kind,
+            issuer: principal.identity.as_ref().map(|identity| identity.issuer.clone()),
+            subject: principal.identity.as_ref().map(|identity| identity.subject.clone()),
             team: principal.team.clone(),
             key: principal.key,
             key_name: principal.key_name.clone(),
@@ -221,6 +292,16 @@ pub trait Sink: Send + Sync {
     ///
     /// Where records cannot be kept at all: the call must not run then.
     fn open(&self) -> BoxFuture<'_, Result<Box<dyn Slot>, SinkError>>;
+
+    /// Takes room for a record whose durability nobody waits for. A sink that is in trouble may
+    /// give it as long as it can queue the record.
+    ///
+    /// # Errors
+    ///
+    /// Where the record cannot even be queued: the call must not run then.
+    fn open_queued(&self) -> BoxFuture<'_, Result<Box<dyn Slot>, SinkError>> {
+        self.open()
+    }
 }
 
 /// Room for one record.

@@ -54,7 +54,10 @@ pub use decision::{Decision, Effect};
 pub use embed::{EmbedCall, EmbedInput, EmbedReply, RelayCall, RelayReply, TokenCount};
 pub use entropy::{Entropy, PooledEntropy, SystemEntropy};
 pub use error::{CallError, Code, Relayed};
-pub use event::{Event, Kind, Operation, Outcome, Receipt, Sink, SinkError, Slot, Who};
+pub use event::{
+    Change, ContentDigest, ContentPart, Event, Kind, Operation, Outcome, Receipt, Sink, SinkError,
+    Slot, Who,
+};
 pub use guard::{Admission, DecidedCall, Flow, Guard, Verdict, Watch};
 pub use id::{ConversationId, EventId, GrantId, KeyId, ParseIdError, RequestId, TurnId};
 pub use label::{Integrity, Label, Readers, Sources};

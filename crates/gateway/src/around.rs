@@ -73,7 +73,12 @@ pub(crate) struct Around {
 impl Around {
     /// Takes room for the call's record. Without it nothing runs.
     pub(crate) async fn open(policy: &Policy, cx: &Cx, kind: Kind) -> Result<Self, CallError> {
-        let slot = by(cx.deadline, policy.sink.open()).await.map_err(unrecorded)?;
+        // A tool runs once its record is durable; a model's need only be queued.
+        let room = match kind {
+            Kind::Tool { .. } => policy.sink.open(),
+            _ => policy.sink.open_queued(),
+        };
+        let slot = by(cx.deadline, room).await.map_err(unrecorded)?;
         let event = Event {
             id: EventId::random(&*policy.entropy),
             at: policy.clock.now(),
@@ -84,10 +89,12 @@ impl Around {
             who: Who::from(cx),
             agent: cx.agent.clone(),
             decision: Decision::allow("gateway", "no rule was reached"),
+            would: None,
             label: None,
             outcome: Outcome::Cancelled,
             error: None,
             took_us: None,
+            content: vec![],
         };
         Ok(Self {
             policy: policy.clone(),

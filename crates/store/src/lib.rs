@@ -30,4 +30,6 @@
 
 mod sqlite;
 
-pub use sqlite::{OpenError, Sqlite, SqliteKeys, SqliteLog, SqliteOAuth, SqlitePins};
+pub use sqlite::{
+    OpenError, Sqlite, SqliteContent, SqliteKeys, SqliteLog, SqliteOAuth, SqlitePins,
+};

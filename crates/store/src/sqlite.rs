@@ -3,6 +3,7 @@
 //! Every user of it has a connection of their own and runs on a thread of their own; WAL lets
 //! them read while one writes. A commit returns when the disk has it (`synchronous = FULL`).
 
+mod content;
 mod keys;
 mod log;
 mod migrations;
@@ -13,10 +14,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use doorward_audit::LogError;
+use doorward_audit::{ContentError, LogError};
 use doorward_identity::KeyStoreError;
 use rusqlite::{Connection, OpenFlags};
 
+pub use content::SqliteContent;
 pub use keys::SqliteKeys;
 pub use log::SqliteLog;
 pub use oauth::SqliteOAuth;
@@ -118,7 +120,18 @@ impl Sqlite {
         }
         let lock = log::lock(&self.path)?;
         let connection = self.connect(false).map_err(LogError::storage)?;
-        Ok(SqliteLog::new(connection, Some(lock)))
+        SqliteLog::new(connection, &self.path, Some(lock))
+    }
+
+    /// The audit log for what may be written beside its writer: legal holds, and how far readers
+    /// have come.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be opened.
+    pub fn log_beside(&self) -> Result<SqliteLog, LogError> {
+        let connection = self.connect(self.read_only).map_err(LogError::storage)?;
+        SqliteLog::new(connection, &self.path, None)
     }
 
     /// The audit log for reading, while it may be written to.
@@ -128,7 +141,17 @@ impl Sqlite {
     /// Where the file cannot be opened.
     pub fn log_reader(&self) -> Result<SqliteLog, LogError> {
         let connection = self.connect(true).map_err(LogError::storage)?;
-        Ok(SqliteLog::new(connection, None))
+        SqliteLog::new(connection, &self.path, None)
+    }
+
+    /// What was said in calls, encrypted.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be opened.
+    pub fn content(&self) -> Result<SqliteContent, ContentError> {
+        let connection = self.connect(self.read_only).map_err(ContentError::storage)?;
+        Ok(SqliteContent::new(connection))
     }
 
     /// The virtual keys.
@@ -174,6 +197,8 @@ impl Sqlite {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         if !read_only {
+            // What is deleted, content above all, is overwritten.
+            connection.pragma_update(None, "secure_delete", true)?;
             connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
             connection.pragma_update(None, "synchronous", "full")?;
             connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use doorward_audit::{Checkpoint, Head, Log, LogError, Memory, Sealed};
-use doorward_core::{Event, TurnId};
+use doorward_audit::{Block, Checkpoint, Head, Log, LogError, Memory, Sealed};
+use doorward_core::{Digest, Event, TurnId};
 
 /// A log in memory; clones share it.
 ///
@@ -83,6 +83,14 @@ impl Log for SharedLog {
 
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
         self.lock().checkpoint()
+    }
+
+    fn keep_blocks(&mut self, blocks: &[Block]) -> Result<(), LogError> {
+        self.lock().keep_blocks(blocks)
+    }
+
+    fn block(&mut self, level: u8, number: u64) -> Result<Option<Digest>, LogError> {
+        self.lock().block(level, number)
     }
 
     fn turn(&mut self, turn: TurnId) -> Result<Vec<Sealed>, LogError> {

@@ -10,12 +10,21 @@ use std::time::Duration;
 use doorward_core::{Event, Receipt, SinkError, Slot};
 use tokio::sync::{Notify, Semaphore};
 
-use super::{CloseError, Stats};
+use super::{CloseError, Options, Outage, Stats};
 
 /// Why there is no room, where nothing failed.
 pub(super) const CLOSED: &str = "the recorder is closed";
 
 type Opened = Result<Box<dyn Slot>, SinkError>;
+
+/// What a call needs of its record before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// That it is durable.
+    Durable,
+    /// That it is queued.
+    Queued,
+}
 
 /// How far the end is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +66,8 @@ struct State {
 pub(super) struct Shared {
     capacity: usize,
     batch: usize,
+    awaited: Outage,
+    queued: Outage,
     /// A permit is room for a record, held until the record is durable.
     room: Semaphore,
     state: Mutex<State>,
@@ -74,7 +85,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(capacity: usize, batch: usize) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
+        let &Options { capacity, batch, awaited, queued, .. } = options;
         let state = State {
             queue: Vec::new(),
             issued: 0,
@@ -88,6 +100,8 @@ impl Shared {
         Self {
             capacity,
             batch: batch.min(capacity.div_ceil(2)),
+            awaited,
+            queued,
             room: Semaphore::new(capacity),
             state: Mutex::new(state),
             wake: Condvar::new(),
@@ -112,21 +126,35 @@ impl Shared {
     }
 
     /// A slot, where there is room without waiting; or a refusal.
-    pub(super) fn open_now(self: &Arc<Self>) -> Option<Opened> {
-        if self.sick.load(Ordering::Acquire) {
+    pub(super) fn open_now(self: &Arc<Self>, need: Need) -> Option<Opened> {
+        let sick = self.sick.load(Ordering::Acquire);
+        if sick && self.in_outage(need) == Outage::Refuse {
             return Some(Err(self.refusal()));
         }
-        let permit = self.room.try_acquire().ok()?;
-        permit.forget();
-        Some(Ok(self.slot()))
+        match self.room.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                Some(Ok(self.slot()))
+            }
+            // Nobody gives room back while nothing is written.
+            Err(_) if sick => Some(Err(self.refusal())),
+            Err(_) => None,
+        }
+    }
+
+    fn in_outage(&self, need: Need) -> Outage {
+        match need {
+            Need::Durable => self.awaited,
+            Need::Queued => self.queued,
+        }
     }
 
     /// A slot, as soon as there is room.
-    pub(super) async fn open_later(self: &Arc<Self>) -> Opened {
+    pub(super) async fn open_later(self: &Arc<Self>, need: Need) -> Opened {
         // Made before the look at `sick`, so that no trouble is missed between the two.
         let mut trouble = pin!(self.trouble.notified());
         if self.sick.load(Ordering::Acquire) {
-            return Err(self.refusal());
+            return self.open_now(need).unwrap_or_else(|| Err(self.refusal()));
         }
         let mut room = pin!(self.room.acquire());
         let permit = poll_fn(|cx| match room.as_mut().poll(cx) {

@@ -1,16 +1,17 @@
 //! The thread that seals and stores.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use doorward_core::{Clock, Event};
 
 use super::Options;
 use super::queue::{CLOSED, Shared};
-use crate::{Chain, Checkpoint, Head, Log, LogError, Sealed, SigningKey};
+use crate::{Chain, Checkpoint, Head, Log, LogError, Sealed, Signer, sign_checkpoint};
 
 pub(super) struct Writer {
     log: Box<dyn Log>,
-    key: SigningKey,
+    key: Box<dyn Signer>,
     clock: Arc<dyn Clock>,
     options: Options,
     chain: Chain,
@@ -32,13 +33,13 @@ impl Drop for Ending {
 impl Writer {
     pub(super) fn new(
         log: Box<dyn Log>,
-        key: SigningKey,
+        key: Box<dyn Signer>,
         clock: Arc<dyn Clock>,
         options: Options,
-        head: Head,
+        chain: Chain,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { log, key, clock, options, chain: Chain::new(head), shared }
+        Self { log, key, clock, options, chain, shared }
     }
 
     pub(super) fn run(mut self) {
@@ -75,8 +76,7 @@ impl Writer {
             if sealed.is_empty() {
                 return true;
             }
-            let origin = &self.options.origin;
-            let checkpoint = self.key.checkpoint(origin, self.chain.head(), self.clock.now());
+            let Some(checkpoint) = self.sign() else { return false };
             if !self.store(before, sealed, &checkpoint) {
                 return false;
             }
@@ -84,10 +84,35 @@ impl Writer {
         }
     }
 
+    /// Signs what was sealed, however often it takes; `None` where the end came first.
+    fn sign(&self) -> Option<Checkpoint> {
+        let mut pause = self.options.retry_first;
+        loop {
+            let (origin, head) = (&self.options.origin, self.chain.tree_head());
+            match sign_checkpoint(&*self.key, origin, head, self.clock.now()) {
+                Ok(checkpoint) => return Some(checkpoint),
+                Err(error) => {
+                    let why = explain(&error);
+                    tracing::error!(error = %why, "nothing is recorded without a signature");
+                    if !self.shared.fall_sick(&why, pause) {
+                        return None;
+                    }
+                    pause = self.longer(pause);
+                }
+            }
+        }
+    }
+
+    fn longer(&self, pause: Duration) -> Duration {
+        pause.saturating_mul(2).min(self.options.retry_most)
+    }
+
     /// Stores one batch, however often it takes; `false` where the end came first.
     fn store(&mut self, before: Head, sealed: &[Sealed], checkpoint: &Checkpoint) -> bool {
         let mut pause = self.options.retry_first;
-        let mut result = self.log.append(sealed, checkpoint);
+        let blocks = self.chain.take_blocks();
+        let mut result =
+            self.log.keep_blocks(&blocks).and_then(|()| self.log.append(sealed, checkpoint));
         let mut healthy = true;
         while let Err(error) = result {
             let why = explain(&error);
@@ -98,7 +123,7 @@ impl Writer {
             if !self.shared.fall_sick(&why, pause) {
                 return false;
             }
-            pause = pause.saturating_mul(2).min(self.options.retry_most);
+            pause = self.longer(pause);
             result = self.store_again(before, sealed, checkpoint);
         }
         if !healthy {
@@ -115,7 +140,7 @@ impl Writer {
         checkpoint: &Checkpoint,
     ) -> Result<(), LogError> {
         let found = self.log.last()?;
-        if found == checkpoint.head() {
+        if found == self.chain.head() {
             return Ok(());
         }
         if found != before {
@@ -126,7 +151,7 @@ impl Writer {
 }
 
 /// The error with its causes, in one line.
-fn explain(error: &dyn std::error::Error) -> String {
+pub(crate) fn explain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,5 +1,9 @@
 //! The audit crate through its public face.
 
+#[cfg(all(test, feature = "content"))]
+mod content;
+#[cfg(test)]
+mod delivery;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use doorward_audit::{
-    Checkpoint, Fault, Head, Log, LogError, Memory, Options, Recorder, Sealed, SigningKey,
-    StartError, verify,
+    Checkpoint, Fault, Head, Log, LogError, Memory, Options, Outage, Recorder, Sealed, SignError,
+    Signer, SigningKey, StartError, VerifyingKey, verify,
 };
 use doorward_core::{Event, Sink, Slot, SystemClock};
 use doorward_testkit::log::{append, event, signing_key};
@@ -367,7 +367,7 @@ fn a_log_that_does_not_end_as_signed_is_not_carried_on() {
         log,
         key,
         Arc::new(SystemClock),
-        Options::default(),
+        Options { origin: "test".into(), ..Options::default() },
     ) {
         Ok(_) => None,
         Err(StartError::Tail(fault)) => Some(fault),
@@ -381,7 +381,90 @@ fn a_log_that_does_not_end_as_signed_is_not_carried_on() {
     assert!(matches!(fault, Some(Fault::NoCheckpoint { size: 5 })), "{fault:?}");
     let fault = start(whole.clone(), SigningKey::from_bytes(&[8; 32]));
     assert!(matches!(fault, Some(Fault::BadSignature { size: 5 })), "{fault:?}");
+    let other = Recorder::start(
+        whole.clone(),
+        signing_key(),
+        Arc::new(SystemClock),
+        Options { origin: "elsewhere".into(), ..Options::default() },
+    );
+    assert!(
+        matches!(other, Err(StartError::Tail(Fault::WrongOrigin { .. }))),
+        "a log goes on under its name: {other:?}"
+    );
     assert!(start(whole, signing_key()).is_none());
+}
+
+#[tokio::test]
+async fn an_outage_refuses_those_who_wait_and_queues_the_others_to_the_bound() {
+    let log = Double::default();
+    let recorder = start(&log, Options { capacity: 4, ..options() });
+    log.fail(u32::MAX);
+    let first = recorder.open().await.unwrap().commit(event(0));
+    let first = tokio::spawn(first);
+    until("the recorder knows", || recorder.stats().sick).await;
+
+    assert!(recorder.open().await.is_err(), "a tool call would wait for its record");
+    let mut receipts = Vec::new();
+    for number in 1..4 {
+        let slot = recorder.open_queued().await.unwrap();
+        receipts.push(slot.commit(event(number)));
+    }
+    // The bound is reached: no waiting, since nobody gives room back.
+    let full = recorder.open_queued().now_or_never().expect("at once");
+    assert!(full.is_err());
+    assert_eq!(recorder.stats().queued, 4);
+
+    log.fail(0);
+    for receipt in receipts {
+        receipt.await.unwrap();
+    }
+    first.await.unwrap().unwrap();
+    recorder.close(LONG).unwrap();
+    assert_eq!(log.events(), (0..4).map(event).collect::<Vec<_>>(), "in order, each once");
+}
+
+#[tokio::test]
+async fn what_an_outage_does_is_a_matter_of_options() {
+    let log = Double::default();
+    let turned = Options { awaited: Outage::Admit, queued: Outage::Refuse, ..options() };
+    let recorder = start(&log, turned);
+    log.fail(u32::MAX);
+    drop(recorder.open().await.unwrap().commit(event(0)));
+    until("the recorder knows", || recorder.stats().sick).await;
+    assert!(recorder.open_queued().await.is_err());
+    let receipt = recorder.open().await.unwrap().commit(event(1));
+    log.fail(0);
+    receipt.await.unwrap();
+    recorder.close(LONG).unwrap();
+    assert_eq!(log.events().len(), 2);
+}
+
+/// A key service that is away for a while.
+struct Absent(Arc<AtomicU32>);
+
+impl Signer for Absent {
+    fn verifying_key(&self) -> VerifyingKey {
+        signing_key().verifying_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Err(SignError("the key service does not answer".into())),
+            Err(_) => signing_key().sign(message),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_service_that_is_away_delays_records_and_loses_none() {
+    let (log, away) = (Double::default(), Arc::new(AtomicU32::new(3)));
+    let clock = Arc::new(SystemClock);
+    let recorder =
+        Recorder::start(log.clone(), Absent(Arc::clone(&away)), clock, options()).unwrap();
+    recorder.open().await.unwrap().commit(event(0)).await.unwrap();
+    assert_eq!((recorder.stats().failures, recorder.stats().sick), (3, false));
+    recorder.close(LONG).unwrap();
+    assert_eq!(log.events(), [event(0)]);
 }
 
 #[test]

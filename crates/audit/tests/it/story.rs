@@ -1,6 +1,6 @@
 //! A turn told from its records.
 
-use doorward_audit::{Chain, Head, Memory, Record, Story, turn, turns};
+use doorward_audit::{Chain, Memory, Record, Story, turn, turns};
 use doorward_core::{
     Decision, Digest, Event, EventId, Kind, Outcome, RequestId, Timestamp, ToolName, TurnId,
 };
@@ -24,7 +24,7 @@ fn tool(id: u8, cause: RequestId, outcome: Outcome, at: i64) -> Event {
 }
 
 fn records(events: &[Event]) -> Vec<Record> {
-    let mut chain = Chain::new(Head::EMPTY);
+    let mut chain = Chain::default();
     events.iter().map(|event| chain.seal(event).unwrap().record().unwrap()).collect()
 }
 
@@ -73,7 +73,7 @@ fn stories_come_in_the_order_they_began() {
 
 #[test]
 fn what_is_no_record_is_not_read_as_one() {
-    let mut sealed = Chain::new(Head::EMPTY).seal(&event(1)).unwrap();
+    let mut sealed = Chain::default().seal(&event(1)).unwrap();
     assert_eq!(sealed.record().unwrap().event, event(1));
     sealed.seq = 2;
     assert!(sealed.record().unwrap_err().source.is_none(), "filed under another number");

@@ -2,17 +2,17 @@
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
-/// Every step so far. A step that was published is never changed.
-const STEPS: [(&str, &str); 4] = [
-    ("audit", include_str!("migrations/0001_audit.sql")),
-    ("virtual_key", include_str!("migrations/0002_virtual_key.sql")),
-    ("tool_pin", include_str!("migrations/0003_tool_pin.sql")),
-    ("oauth_server", include_str!("migrations/0005_oauth_server.sql")),
+/// Every step so far: version, name, what it does. A step that was published is never changed.
+const STEPS: [(i64, &str, &str); 5] = [
+    (1, "audit", include_str!("migrations/0001_audit.sql")),
+    (2, "virtual_key", include_str!("migrations/0002_virtual_key.sql")),
+    (3, "tool_pin", include_str!("migrations/0003_tool_pin.sql")),
+    (5, "oauth_server", include_str!("migrations/0005_oauth_server.sql")),
+    (8, "audit_tree", include_str!("migrations/0008_audit_tree.sql")),
 ];
 
 /// The newest schema this program knows.
-pub(super) const KNOWN: i64 = 4;
-const _: () = assert!(STEPS.len() == 4, "a step more is a version more");
+pub(super) const KNOWN: i64 = STEPS[STEPS.len() - 1].0;
 
 /// Brings the tables up to date; tells the schema's version then. Several processes may do so at
 /// once.
@@ -30,7 +30,7 @@ pub(super) fn apply(connection: &mut Connection) -> rusqlite::Result<i64> {
     )?;
     // Another process may have been first.
     let found = applied(&transaction)?;
-    for (version, (name, sql)) in (1_i64..).zip(STEPS) {
+    for (version, name, sql) in STEPS {
         if version > found {
             transaction.execute_batch(sql)?;
             transaction.execute(

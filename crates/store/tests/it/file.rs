@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_audit::{Fault, Head, Log, LogError, Options, Recorder, verify};
+use doorward_audit::{Fault, Log, LogError, Options, Recorder, verify};
 use doorward_core::{Sink, SystemClock, Timestamp};
 use doorward_identity::{KeyStore, NewKey};
 use doorward_store::{OpenError, Sqlite};
@@ -53,7 +53,7 @@ fn what_is_done_to_the_file_is_found() {
             "UPDATE audit_entry SET entry = replace(entry, 'alice', 'mallo') WHERE seq = 5",
             "Altered { seq: 5 }",
         ),
-        ("UPDATE audit_entry SET entry = '' WHERE seq = 5", "Altered { seq: 5 }"),
+        ("UPDATE audit_entry SET entry = '' WHERE seq = 5", "Stripped { seq: 5 }"),
         ("UPDATE audit_entry SET leaf = x'00' WHERE seq = 5", "Altered { seq: 5 }"),
         ("UPDATE audit_entry SET link = x'00' WHERE seq = 5", "BadLink { seq: 5 }"),
         ("DELETE FROM audit_entry WHERE seq = 1", "Missing { seq: 1 }"),
@@ -76,10 +76,15 @@ fn what_is_done_to_the_file_is_found() {
              WHERE o.seq = 11 - audit_entry.seq) WHERE seq IN (3, 8)",
             "Reordered { seq: 3 }",
         ),
-        ("DELETE FROM audit_checkpoint", "NoCheckpoint { size: 12 }"),
-        ("UPDATE audit_checkpoint SET size = 11", "BadSignature { size: 11 }"),
-        ("UPDATE audit_checkpoint SET signature = x'00'", "BadSignature { size: 12 }"),
-        ("UPDATE audit_checkpoint SET origin = 'other'", "BadSignature { size: 12 }"),
+        ("DELETE FROM audit_note", "NoCheckpoint { size: 12 }"),
+        (
+            "UPDATE audit_note SET note = replace(note, char(10) || '12', char(10) || '11')",
+            "BadSignature { size: 11 }",
+        ),
+        (
+            "UPDATE audit_note SET note = replace(note, 'test', 'other')",
+            "BadSignature { size: 12 }",
+        ),
     ] {
         assert_eq!(format!("{:?}", tampered(sql)), found, "{sql}");
     }
@@ -127,9 +132,9 @@ fn a_turn_named_within_a_text_does_not_mislead() {
     if let doorward_core::Kind::Model { model, .. } = &mut forged.kind {
         *model = format!(r#"x","turn":"{other}"#);
     }
-    let mut chain = doorward_audit::Chain::new(Head::EMPTY);
+    let mut chain = doorward_audit::Chain::default();
     let sealed = [chain.seal(&forged).unwrap()];
-    let checkpoint = signing_key().checkpoint("test", chain.head(), Timestamp::from_micros(0));
+    let checkpoint = signing_key().checkpoint("test", chain.tree_head(), Timestamp::from_micros(0));
     log.append(&sealed, &checkpoint).unwrap();
     assert_eq!(log.turn(other).unwrap(), []);
     assert_eq!(log.turn(forged.turn).unwrap(), sealed);

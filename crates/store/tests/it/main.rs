@@ -8,3 +8,5 @@ mod file;
 mod killed;
 #[cfg(test)]
 mod oauth;
+#[cfg(test)]
+mod tree;
