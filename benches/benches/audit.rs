@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use doorward_audit::{
-    Chain, Checkpoint, Head, Log, LogError, Memory, Options, Recorder, Sealed, verify,
+    Chain, Checkpoint, Head, Log, LogError, Memory, Options, RecordProof, Recorder, Sealed,
+    Verifier, verify,
 };
 use doorward_core::{Clock, Sink, SystemClock};
 use doorward_store::Sqlite;
@@ -19,12 +20,14 @@ fn main() {
     sealing(&mut criterion);
     handing_over(&mut criterion);
     storing(&mut criterion);
+    sustaining(&mut criterion);
     verifying(&mut criterion);
+    proving(&mut criterion);
     criterion.final_summary();
 }
 
 fn sealing(criterion: &mut Criterion) {
-    let (event, mut chain) = (event(1), Chain::new(Head::EMPTY));
+    let (event, mut chain) = (event(1), Chain::default());
     criterion.bench_function("audit/seal", |bench| {
         bench.iter(|| chain.seal(black_box(&event)).unwrap());
     });
@@ -97,6 +100,59 @@ fn storing(criterion: &mut Criterion) {
             });
         });
     }
+}
+
+/// The whole way: room, queue, JSON, hashes, signature, and SQLite with every commit on disk. The
+/// writer is the brake; records a second is the figure.
+fn sustaining(criterion: &mut Criterion) {
+    const RECORDS: u64 = 20_000;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let log = Sqlite::open(folder.path().join("audit.db")).unwrap().log().unwrap();
+    let recorder =
+        Recorder::start(log, signing_key(), Arc::new(SystemClock), Options::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut group = criterion.benchmark_group("audit");
+    group.sample_size(10).throughput(Throughput::Elements(RECORDS));
+    group.bench_function("record 20000 to SQLite on disk", |bench| {
+        bench.iter(|| {
+            let last = runtime.block_on(async {
+                for number in 1..RECORDS {
+                    drop(recorder.open().await.unwrap().commit(event(number)));
+                }
+                recorder.open().await.unwrap().commit(event(0)).await
+            });
+            last.unwrap();
+        });
+    });
+    group.finish();
+    recorder.close(Duration::from_secs(10)).unwrap();
+}
+
+/// A proof out of a log of 100,000 records in SQLite, and its check.
+fn proving(criterion: &mut Criterion) {
+    const RECORDS: u64 = 100_000;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut log = Sqlite::open(folder.path().join("audit.db")).unwrap().log().unwrap();
+    for from in (0..RECORDS).step_by(1000) {
+        append(&mut log, from, from + 1000).unwrap();
+    }
+    let mut seq = 0;
+    criterion.bench_function("audit/prove one of 100000", |bench| {
+        bench.iter(|| {
+            seq = (seq + 7919) % RECORDS;
+            RecordProof::of(&mut log, seq + 1).unwrap()
+        });
+    });
+    let proof = RecordProof::of(&mut log, 4711).unwrap();
+    let verifier = Verifier::new(signing_key().verifying_key());
+    criterion.bench_function("audit/check a proof", |bench| {
+        bench.iter(|| verifier.proof(black_box(&proof)).unwrap());
+    });
+    let mut group = criterion.benchmark_group("audit");
+    group.sample_size(10).throughput(Throughput::Elements(RECORDS));
+    group.bench_function("verify 100000 in SQLite", |bench| {
+        bench.iter(|| verify(&mut log, &signing_key().verifying_key()).unwrap());
+    });
 }
 
 fn verifying(criterion: &mut Criterion) {

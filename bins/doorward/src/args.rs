@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use doorward_console::audit::Format;
 use doorward_core::{Digest, Integrity, Pattern, TurnId};
 
 /// The agent gateway between AI applications and the models and tools behind them.
@@ -250,14 +251,7 @@ fn pattern(text: &str) -> Result<Pattern, &'static str> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
     /// Check that no record was altered, removed, added or moved
-    Verify {
-        /// Check this export instead of the database
-        #[arg(long, value_name = "FILE")]
-        export: Option<PathBuf>,
-        /// The public key [default: the one beside the database]
-        #[arg(long, value_name = "FILE")]
-        public_key: Option<PathBuf>,
-    },
+    Verify(VerifyAudit),
     /// Tell turns as stories: who asked, what was decided, what ran, what was refused
     Show {
         /// One turn, as the `x-doorward-turn` header names it
@@ -266,8 +260,101 @@ pub(crate) enum Audit {
         #[arg(long, default_value_t = 10)]
         last: usize,
     },
-    /// Write the whole log as JSON lines to standard output
-    Export,
+    /// Write the whole log to standard output
+    Export {
+        /// `jsonl`, which can be verified, `csv`, `ocsf` or `cef`
+        #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+        format: Format,
+    },
+    /// Write the proof that a record is in the log, or that the log grew out of an older state
+    Prove {
+        /// The record's number, or the call's id (`evt_…`)
+        #[arg(required_unless_present = "since")]
+        record: Option<String>,
+        /// Prove instead that the log grew out of the checkpoint in this file
+        #[arg(long, value_name = "FILE", conflicts_with = "record")]
+        since: Option<PathBuf>,
+    },
+    /// Write the last signed checkpoint, to be kept elsewhere
+    Checkpoint {
+        /// Append it to this file, unless the log did not grow out of the file's last one
+        #[arg(long, value_name = "FILE")]
+        witness: Option<PathBuf>,
+    },
+    /// Write all that was done in somebody's name between two dates, signed, with proofs
+    Report {
+        /// Whose
+        #[arg(long)]
+        principal: String,
+        /// From this date or time (UTC) on
+        #[arg(long)]
+        from: String,
+        /// Before this date or time (UTC)
+        #[arg(long)]
+        until: String,
+    },
+    /// Let go of old records; the gateway must be stopped
+    Prune {
+        /// Records from before this date or time (UTC)
+        #[arg(long)]
+        before: String,
+    },
+    /// Legal holds: what is held is not pruned
+    #[command(subcommand)]
+    Hold(HoldVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyAudit {
+    /// Check this export instead of the database
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    /// Check this proof instead
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    pub(crate) proof: Option<PathBuf>,
+    /// Check this report instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["export", "proof"])]
+    pub(crate) report: Option<PathBuf>,
+    /// The public key [default: the one beside the database]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
+    /// Whose log it should be
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+    /// Checkpoints that were kept elsewhere; the log must hold all of them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["proof", "report"])]
+    pub(crate) witness: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldVerb {
+    /// Hold what all options name together; without any, everything
+    Add {
+        /// What the hold is called
+        name: String,
+        /// Records of this principal
+        #[arg(long)]
+        principal: Option<String>,
+        /// Records of this turn
+        #[arg(long)]
+        turn: Option<TurnId>,
+        /// Records from this date or time (UTC) on
+        #[arg(long)]
+        from: Option<String>,
+        /// Records before this date or time (UTC)
+        #[arg(long)]
+        until: Option<String>,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Lift a hold
+    Release {
+        /// Which
+        name: String,
+    },
+    /// List the holds
+    List,
 }
 
 #[derive(Debug, Args)]

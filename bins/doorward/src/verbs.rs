@@ -16,7 +16,9 @@ use doorward_gateway::config::{ConfigError, Environment, Root};
 use doorward_identity::NewKey;
 use doorward_identity::cedar::cases::Asking;
 
-use crate::args::{Arguments, Audit, CreateKey, Explain, Import, Keys, Policy, Tools, Verb};
+use crate::args::{
+    Arguments, Audit, CreateKey, Explain, HoldVerb, Import, Keys, Policy, Tools, Verb, VerifyAudit,
+};
 use crate::report::{self, say};
 use crate::{demo, init, serve};
 
@@ -115,20 +117,51 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             policy::explain(&root, &around, &asking(*wanted), paint, &mut out)?;
         }
         Verb::Tools(verb) => act_on_tools(verb, &root, &around, paint, &mut out)?,
-        Verb::Audit(Audit::Verify { export, public_key }) => {
-            let told = audit::verify(&root, export.as_deref(), public_key.as_deref())?;
-            writeln!(out, "{told}").map_err(Failure::from)?;
-        }
-        Verb::Audit(Audit::Show { turn, last }) => {
-            audit::show(&root, turn, last, paint, &mut out)?;
-        }
-        Verb::Audit(Audit::Export) => drop(audit::export_to(&root, &mut out)?),
+        Verb::Audit(verb) => act_on_audit(verb, &root, &around, paint, &mut out)?,
         Verb::Policy(Policy::Schema)
         | Verb::Init(_)
         | Verb::Import(_)
         | Verb::Schema
         | Verb::Demo(_)
         | Verb::DemoServer(_) => {}
+    }
+    Ok(())
+}
+
+fn act_on_audit(
+    verb: Audit,
+    root: &Root,
+    around: &Surroundings,
+    paint: Paint,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match verb {
+        Audit::Verify(VerifyAudit { export, proof, report, public_key, origin, witness }) => {
+            let check = audit::Check { export, proof, report, public_key, origin, witness };
+            writeln!(out, "{}", audit::verify(root, &check)?)?;
+        }
+        Audit::Show { turn, last } => audit::show(root, turn, last, paint, out)?,
+        Audit::Export { format } => drop(audit::export_to(root, format, out)?),
+        Audit::Prove { since: Some(since), .. } => audit::prove_growth(root, &since, out)?,
+        Audit::Prove { record, since: None } => {
+            audit::prove(root, &record.unwrap_or_default(), out)?;
+        }
+        Audit::Checkpoint { witness } => {
+            audit::show_checkpoint(root, witness.as_deref(), out)?;
+        }
+        Audit::Report { principal, from, until } => {
+            audit::report(root, around, &principal, (&from, &until), out)?;
+        }
+        Audit::Prune { before } => {
+            writeln!(out, "{}", audit::prune(root, around, &before)?)?;
+        }
+        Audit::Hold(HoldVerb::Add { name, principal, turn, from, until, reason }) => {
+            let principal = principal.map(Arc::from);
+            let hold = audit::Hold { principal, turn, reason, ..audit::Hold::new(name) };
+            audit::hold(root, hold, from.as_deref(), until.as_deref())?;
+        }
+        Audit::Hold(HoldVerb::Release { name }) => audit::release(root, &name)?,
+        Audit::Hold(HoldVerb::List) => audit::holds(root, out)?,
     }
     Ok(())
 }

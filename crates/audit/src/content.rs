@@ -120,10 +120,14 @@ fn take_out(value: &mut Value, pointer: &[String]) {
     };
     match value {
         Value::Object(map) if step == "*" => {
-            map.values_mut().for_each(|member| take_out(member, rest));
+            for member in map.values_mut() {
+                take_out(member, rest);
+            }
         }
         Value::Array(list) if step == "*" => {
-            list.iter_mut().for_each(|member| take_out(member, rest));
+            for member in list {
+                take_out(member, rest);
+            }
         }
         Value::Object(map) => {
             if let Some(member) = map.get_mut(step) {

@@ -84,7 +84,7 @@ impl Default for DeliveryOptions {
             batch: 512,
             poll: Duration::from_secs(1),
             retry_first: Duration::from_millis(200),
-            retry_most: Duration::from_secs(60),
+            retry_most: Duration::from_mins(1),
         }
     }
 }

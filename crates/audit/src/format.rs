@@ -28,7 +28,7 @@ pub enum Format {
     Csv,
     /// OCSF 1.5 API Activity (class 6003), one JSON object a line.
     Ocsf,
-    /// ArcSight Common Event Format, version 0, one event a line.
+    /// `ArcSight` Common Event Format, version 0, one event a line.
     Cef,
 }
 

@@ -66,8 +66,8 @@ pub fn sign_checkpoint(
     let (key, text) = (signer.verifying_key(), Checkpoint::text_of(origin, head));
     let plain = plain(origin, key.as_bytes(), signer.sign(text.as_bytes())?);
     let seconds = seconds(time);
-    let signed = signer.sign(Checkpoint::timed_text(&text, seconds).as_bytes())?;
-    let signatures = vec![plain, timed(origin, key.as_bytes(), seconds, signed)];
+    let with_time = signer.sign(Checkpoint::timed_text(&text, seconds).as_bytes())?;
+    let signatures = vec![plain, timed(origin, key.as_bytes(), seconds, with_time)];
     Ok(Checkpoint { origin: origin.into(), size: head.size, root: head.root, signatures })
 }
 
@@ -197,9 +197,8 @@ impl VerifyingKey {
     /// The key as C2SP signed-note writes it: `name+number+base64`. Other programs check
     /// checkpoints with it.
     pub fn note_key(&self, name: &str) -> String {
-        let kind = SignatureKind::Plain.id(name, self.as_bytes());
-        let id: String = kind.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{name}+{id}+{}", STANDARD.encode([&[1], &self.as_bytes()[..]].concat()))
+        let id = u32::from_be_bytes(SignatureKind::Plain.id(name, self.as_bytes()));
+        format!("{name}+{id:08x}+{}", STANDARD.encode([&[1], &self.as_bytes()[..]].concat()))
     }
 
     pub(crate) fn accepts_note(

@@ -226,13 +226,12 @@ fn take_up(log: &mut dyn Log, key: &dyn Signer, origin: &str) -> Result<Chain, S
     let verifier = Verifier::new(key.verifying_key()).origin(origin);
     let checkpoint = log.checkpoint()?;
     let mut linked = None;
-    match &checkpoint {
-        Some(checkpoint) => verifier.checkpoint(checkpoint).map_err(StartError::Tail)?,
-        None => {
-            linked = log.linked()?;
-            if linked.is_some() {
-                verifier.log(log).map_err(StartError::Tail)?;
-            }
+    if let Some(checkpoint) = &checkpoint {
+        verifier.checkpoint(checkpoint).map_err(StartError::Tail)?;
+    } else {
+        linked = log.linked()?;
+        if linked.is_some() {
+            verifier.log(log).map_err(StartError::Tail)?;
         }
     }
     let chain = Chain::resume(log).map_err(|error| match error {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 const NODE: u8 = 0x01;
 
 /// How many levels lie between two that are kept: every 256 leaves make a block.
-const STRIDE: u32 = 8;
+const STRIDE: u8 = 8;
 
 /// How many leaves make a block of the first level.
 pub(crate) const BLOCK: u64 = 1 << STRIDE;
@@ -46,7 +46,7 @@ impl Block {
     }
 
     fn leaves(&self) -> u64 {
-        1_u64.checked_shl(STRIDE * u32::from(self.level)).unwrap_or(u64::MAX)
+        1_u64.checked_shl(u32::from(STRIDE) * u32::from(self.level)).unwrap_or(u64::MAX)
     }
 }
 
@@ -90,7 +90,7 @@ impl Tree {
     /// Adds a leaf; tells the blocks that it completes, smallest first.
     pub fn push(&mut self, leaf: Digest) -> Vec<Block> {
         let mut blocks = Vec::new();
-        let (mut node, mut level) = (leaf, 0);
+        let (mut node, mut level) = (leaf, 0_u8);
         while self.size >> level & 1 == 1
             && let Some(left) = self.peaks.pop()
         {
@@ -98,7 +98,7 @@ impl Tree {
             level += 1;
             if level % STRIDE == 0 {
                 let number = self.size >> level;
-                blocks.push(Block { level: (level / STRIDE) as u8, number, root: node });
+                blocks.push(Block { level: level / STRIDE, number, root: node });
             }
         }
         self.peaks.push(node);
@@ -133,14 +133,13 @@ pub(crate) fn node_of(left: &Digest, right: &Digest) -> Digest {
 /// Where a tree of more than one leaf is cut in two: the largest power of two below its size.
 pub(crate) fn split(size: u64) -> u64 {
     let size = size.max(2);
-    1 << (63 - (size - 1).leading_zeros())
+    1 << (size - 1).ilog2()
 }
 
 /// The block level of a complete subtree of this size, where blocks of that size are kept.
 pub(crate) fn block_level(size: u64) -> Option<u8> {
-    let bits = size.trailing_zeros();
-    (size.is_power_of_two() && bits > 0 && bits.is_multiple_of(STRIDE))
-        .then_some((bits / STRIDE) as u8)
+    let bits = u8::try_from(size.trailing_zeros()).ok()?;
+    (size.is_power_of_two() && bits > 0 && bits.is_multiple_of(STRIDE)).then_some(bits / STRIDE)
 }
 
 #[cfg(test)]

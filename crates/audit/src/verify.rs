@@ -179,7 +179,7 @@ impl Verifier {
             }
         }
         agree(walk.head, walk.tree.head(), checkpoint.as_ref(), linked.as_ref())?;
-        self.finish(walk, checkpoint)
+        self.finish(&walk, checkpoint)
     }
 
     /// Where the walk begins: at the first record, or after what was pruned.
@@ -196,7 +196,7 @@ impl Verifier {
         Ok(walk)
     }
 
-    fn finish(&self, walk: Walk, checkpoint: Option<Checkpoint>) -> Result<Verified, Fault> {
+    fn finish(&self, walk: &Walk, checkpoint: Option<Checkpoint>) -> Result<Verified, Fault> {
         let size = walk.head.size;
         if let Some(beyond) = self.witnessed.get(walk.next) {
             return Err(Fault::TruncatedTail { expected: beyond.size, size });

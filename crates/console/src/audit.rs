@@ -1,14 +1,23 @@
-//! `doorward audit`: verifies, shows and exports the record.
+//! `doorward audit`: verifies, shows, exports, proves and prunes the record.
+
+mod evidence;
+mod keeping;
 
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use doorward_audit::{Log, Record, Verified, Verifier, VerifyingKey, export, turns};
+use doorward_audit::{
+    Log, Record, Verified, Verifier, VerifyingKey, export_as, read_checkpoints, turns,
+};
 use doorward_core::TurnId;
 use doorward_gateway::Keep;
 use doorward_gateway::config::Root;
 use doorward_store::Sqlite;
+
+pub use doorward_audit::{Format, Hold};
+pub use evidence::{prove, prove_growth, report, show_checkpoint};
+pub use keeping::{hold, holds, prune, release};
 
 use crate::story::{self, Paint};
 use crate::{Failure, time};
@@ -16,37 +25,79 @@ use crate::{Failure, time};
 /// How many records are read at a time.
 const PAGE: usize = 1024;
 
-/// Checks the log, or an export of it, against a public key; by default the data folder's own.
-/// Returns what to tell.
+/// What to check, and against what. By default the data folder's log, against its own key.
+#[derive(Debug, Clone, Default)]
+pub struct Check {
+    /// An export instead of the database.
+    pub export: Option<PathBuf>,
+    /// A proof, of a record or of growth, instead of the database.
+    pub proof: Option<PathBuf>,
+    /// A report instead of the database.
+    pub report: Option<PathBuf>,
+    /// The file with the public key.
+    pub public_key: Option<PathBuf>,
+    /// Whose log it should be.
+    pub origin: Option<String>,
+    /// A file of checkpoints that were kept elsewhere; the log must hold all of them.
+    pub witness: Option<PathBuf>,
+}
+
+/// Checks the log, an export, a proof or a report against a public key. Returns what to tell.
 ///
 /// # Errors
 ///
 /// The first fault, naming the record.
-pub fn verify(
-    root: &Root,
-    exported: Option<&Path>,
-    public_key: Option<&Path>,
-) -> Result<String, Failure> {
-    let key = verifying_key(root, public_key)?;
-    let verifier = Verifier::new(key);
-    let found = match exported {
-        Some(path) => {
-            let file = File::open(path).map_err(|error| {
-                Failure::of(format!("{} cannot be read", path.display()), error)
-            })?;
-            verifier.export(BufReader::new(file))
+pub fn verify(root: &Root, check: &Check) -> Result<String, Failure> {
+    let mut verifier = Verifier::new(verifying_key(root, check.public_key.as_deref())?);
+    if let Some(origin) = &check.origin {
+        verifier = verifier.origin(origin);
+    }
+    if let Some(path) = &check.witness {
+        let text = read(path)?;
+        let seen = read_checkpoints(&text)
+            .map_err(|error| Failure::of(format!("{}: no checkpoints", path.display()), error))?;
+        for checkpoint in seen {
+            verifier = verifier.witness(checkpoint);
         }
+    }
+    if let Some(path) = &check.proof {
+        return evidence::verify_proof(&verifier, path);
+    }
+    if let Some(path) = &check.report {
+        return evidence::verify_report(&verifier, path);
+    }
+    let found = match &check.export {
+        Some(path) => verifier.export(reader(path)?),
         None => verifier.log(&mut open(root)?),
     };
-    found.map(|verified| told(&verified)).map_err(|fault| Failure::of("NOT INTACT", fault))
+    found.map(|verified| told(&verified, check)).map_err(|fault| Failure::of("NOT INTACT", fault))
 }
 
-fn told(verified: &Verified) -> String {
-    let signed = match &verified.checkpoint {
-        Some(checkpoint) => format!(", signed {}", time::shown(checkpoint.time)),
-        None => String::new(),
-    };
-    format!("intact: {} records, head {}{signed}", verified.records, verified.link)
+fn told(verified: &Verified, check: &Check) -> String {
+    let mut text = format!("intact: {} records, root {}", verified.records, verified.root);
+    if let Some(at) = verified.checkpoint.as_ref().and_then(doorward_audit::Checkpoint::time) {
+        text.push_str(", signed ");
+        text.push_str(&time::shown(at));
+    }
+    if verified.pruned > 0 || verified.bare > 0 {
+        let (pruned, bare) = (verified.pruned, verified.bare);
+        text.push_str(&format!("; {pruned} pruned, {bare} kept as hashes"));
+    }
+    if check.witness.is_some() {
+        text.push_str(&format!("; holds {} witnessed checkpoints", verified.witnessed));
+    }
+    text
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::of(format!("{} cannot be read", path.display()), error))
+}
+
+fn reader(path: &Path) -> Result<BufReader<File>, Failure> {
+    File::open(path)
+        .map(BufReader::new)
+        .map_err(|error| Failure::of(format!("{} cannot be read", path.display()), error))
 }
 
 fn verifying_key(root: &Root, path: Option<&Path>) -> Result<VerifyingKey, Failure> {
@@ -102,13 +153,11 @@ pub fn show(
         story::tell(&[story], paint, out)?;
         return Ok(());
     }
-    let mut all = Vec::new();
+    let (mut all, mut from) = (Vec::new(), 1);
     loop {
-        let from = all.last().map_or(1, |record: &Record| record.seq + 1);
         let page = log.read(from, PAGE).map_err(unreadable)?;
-        if page.is_empty() {
-            break;
-        }
+        let Some(end) = page.last() else { break };
+        from = end.seq.saturating_add(1);
         all.extend(records(&page)?);
     }
     let stories = turns(all);
@@ -116,18 +165,21 @@ pub fn show(
     Ok(())
 }
 
+/// The records of these entries; those whose texts were pruned are left out.
 fn records(sealed: &[doorward_audit::Sealed]) -> Result<Vec<Record>, Failure> {
-    let read = sealed.iter().map(doorward_audit::Sealed::record).collect::<Result<_, _>>();
+    let whole = sealed.iter().filter(|sealed| !sealed.is_bare());
+    let read = whole.map(doorward_audit::Sealed::record).collect::<Result<_, _>>();
     read.map_err(|error| {
         Failure::of("a record cannot be read; `doorward audit verify` names it", error)
     })
 }
 
-/// Writes the whole log as JSON lines, to be verified elsewhere.
+/// Writes the whole log in a form; JSON lines can be verified elsewhere.
 ///
 /// # Errors
 ///
 /// Where the log cannot be read or output fails.
-pub fn export_to(root: &Root, out: &mut dyn Write) -> Result<u64, Failure> {
-    export(&mut open(root)?, out).map_err(|error| Failure::of("the export failed", error))
+pub fn export_to(root: &Root, format: Format, out: &mut dyn Write) -> Result<u64, Failure> {
+    export_as(format, &mut open(root)?, out)
+        .map_err(|error| Failure::of("the export failed", error))
 }

@@ -10,6 +10,15 @@ pub(crate) fn shown(at: Timestamp) -> String {
     }
 }
 
+/// Reads a date, which begins at midnight UTC, or a time (RFC 3339).
+pub(crate) fn read(text: &str) -> Option<Timestamp> {
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    })?;
+    Some(Timestamp::from_micros(time.as_microsecond()))
+}
+
 /// A length of time in the unit that fits.
 pub(crate) fn took(micros: u64) -> String {
     match micros {
@@ -27,6 +36,11 @@ mod tests {
     fn times_are_shown() {
         assert_eq!(shown(Timestamp::from_micros(0)), "1970-01-01T00:00:00Z");
         assert_eq!(shown(Timestamp::from_micros(i64::MAX)), "(no such time)");
+        for (text, micros) in [("1970-01-02", 86_400_000_000), ("1970-01-01T00:00:01Z", 1_000_000)]
+        {
+            assert_eq!(read(text), Some(Timestamp::from_micros(micros)));
+        }
+        assert_eq!(read("yesterday"), None);
         for (micros, text) in [(7, "7 µs"), (1_500, "1.5 ms"), (2_340_000, "2.3 s")] {
             assert_eq!(took(micros), text);
         }

@@ -116,7 +116,7 @@ async fn play_both(folder: &Path, environment: &Environment, paint: Paint) -> Re
         Root::load(&config_path(folder, &GUARDED)).map_err(|e| Failure::new(e.to_string()))?;
     writeln!(out, "{}", paint.strong("3. The record of the guarded turn"))?;
     audit::show(&root, None, 1, paint, &mut out)?;
-    writeln!(out, "\n{}", audit::verify(&root, None, None)?)?;
+    writeln!(out, "\n{}", audit::verify(&root, &audit::Check::default())?)?;
     let config = config_path(folder, &GUARDED);
     writeln!(
         out,

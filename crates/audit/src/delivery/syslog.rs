@@ -79,15 +79,14 @@ impl Syslog {
     }
 
     fn send_datagram(&mut self, message: &str) -> io::Result<()> {
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => {
-                let any: SocketAddr = match self.to {
-                    SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-                    SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-                };
-                UdpSocket::bind(any)?
-            }
+        let socket = if let Some(socket) = self.socket.take() {
+            socket
+        } else {
+            let any: SocketAddr = match self.to {
+                SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+                SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+            };
+            UdpSocket::bind(any)?
         };
         let mut end = message.len().min(DATAGRAM);
         while !message.is_char_boundary(end) {

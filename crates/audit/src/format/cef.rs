@@ -1,4 +1,4 @@
-//! ArcSight Common Event Format, version 0.
+//! `ArcSight` Common Event Format, version 0.
 
 use std::fmt::Write as _;
 

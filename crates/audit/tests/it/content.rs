@@ -10,7 +10,7 @@ use doorward_core::{ContentDigest, ContentPart, Event, EventId, SystemClock, Sys
 use doorward_testkit::log::{event, signing_key};
 
 fn policy() -> ContentPolicy {
-    ContentPolicy::new(Duration::from_secs(60))
+    ContentPolicy::new(Duration::from_mins(1))
         .keep(ContentPart::Arguments)
         .keep(ContentPart::Result)
 }

@@ -1,6 +1,7 @@
 //! The audit crate through its public face.
 
-#[cfg(all(test, feature = "content"))]
+#[cfg(feature = "content")]
+#[cfg(test)]
 mod content;
 #[cfg(test)]
 mod delivery;

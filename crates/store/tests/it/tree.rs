@@ -187,7 +187,7 @@ fn pruning_takes_rows_out_and_leaves_what_is_held() {
 fn content_is_stored_beside_and_deleted_alone() {
     let file = File::new();
     let store = file.open();
-    let policy = ContentPolicy::new(Duration::from_secs(60)).keep(ContentPart::Arguments);
+    let policy = ContentPolicy::new(Duration::from_mins(1)).keep(ContentPart::Arguments);
     let keys = ContentKeys::new(ContentKey::new(1, [7; 32]));
     let mut content = Content::new(store.content().unwrap(), policy, keys);
     let (one, two) = (EventId::from_bytes([1; 16]), EventId::from_bytes([2; 16]));
