@@ -112,12 +112,12 @@ fn verifying_key(root: &Root, path: Option<&Path>) -> Result<VerifyingKey, Failu
     text.trim().parse().map_err(|error: doorward_audit::KeyError| wrong(error.into()))
 }
 
-fn folder(root: &Root) -> Result<std::path::PathBuf, Failure> {
+fn folder(root: &Root) -> Result<PathBuf, Failure> {
     let path = database(root)?;
     Ok(path.parent().map(Path::to_owned).unwrap_or_default())
 }
 
-fn database(root: &Root) -> Result<std::path::PathBuf, Failure> {
+fn database(root: &Root) -> Result<PathBuf, Failure> {
     let unknown =
         || Failure::new(format!("`{}` is not a storage this build has", root.storage.url));
     root.storage.sqlite_path().ok_or_else(unknown)

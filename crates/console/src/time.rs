@@ -14,7 +14,7 @@ pub(crate) fn shown(at: Timestamp) -> String {
 pub(crate) fn read(text: &str) -> Option<Timestamp> {
     let time = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         let date: jiff::civil::Date = text.parse().ok()?;
-        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+        jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()
     })?;
     Some(Timestamp::from_micros(time.as_microsecond()))
 }
