@@ -193,7 +193,15 @@ impl Enforced<dyn Tools> {
             Err(error) => return Err(failed(around, error)),
         };
         if verdict.decision.is_allowed() && !own {
-            let (arguments, label) = (&*call.arguments, &verdict.label);
+            // Nobody knows what led to a call without a decision: a stranger may have.
+            let stranger;
+            let label = if verdict.cause.is_some() {
+                &verdict.label
+            } else {
+                stranger = Label::untrusted("a call without a known decision");
+                &stranger
+            };
+            let arguments = &*call.arguments;
             let action = Action::Call { tool: &call.tool, arguments, label };
             let decision = self.policy.authorizer.authorize(cx, action);
             if !decision.is_allowed() {

@@ -24,7 +24,7 @@
 //!     expect  = "deny"
 //! "#)?;
 //! assert!(results.iter().all(|result| result.failure.is_none()));
-//! assert_eq!(results[1].line, 11);
+//! assert_eq!(results[1].line, 10);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -79,7 +79,9 @@ impl Mentions {
 fn context_attribute(json: &Value) -> Option<&str> {
     let access = json.get(".").or_else(|| json.get("has"))?;
     let of_context = access.get("left")?.get("Var")?.as_str() == Some("context");
-    access.get("attr").filter(|_| of_context)?.as_str()
+    let path = access.get("attr").filter(|_| of_context)?;
+    // `context has a.b` names a list.
+    path.as_array().map_or(Some(path), |names| names.first())?.as_str()
 }
 
 /// The policy without the clauses that `dropped` picks: it applies at least wherever the policy
