@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_audit::{Recorder, SigningKey};
+use doorward_audit::{Outage, Recorder, SigningKey};
 use doorward_core::{
     Clock, Credentials, Entropy, Integrity, Names, PooledEntropy, SystemClock, Tools,
 };
@@ -23,7 +23,9 @@ use doorward_store::{Sqlite, SqlitePins};
 use tokio::task::JoinHandle;
 
 use crate::around::{Policy, RecordTools};
-use crate::config::{EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, UserRole};
+use crate::config::{
+    AuditOutage, EnvValue, Environment, GuardMode, RecordWhen, Root, SecretRefError, UserRole,
+};
 use crate::edge::{Edge, EdgeLimits, EdgeParts};
 use crate::enforced::Enforced;
 use crate::keep::{Keep, KeepError};
@@ -261,7 +263,14 @@ impl Storage {
         let log = sqlite
             .log()
             .map_err(|error| StartError::new("the audit log cannot be opened", error))?;
-        let options = doorward_audit::Options::default();
+        let options = doorward_audit::Options {
+            capacity: root.audit.queue,
+            queued: match root.audit.outage {
+                AuditOutage::RefuseTools => Outage::Admit,
+                AuditOutage::RefuseAll => Outage::Refuse,
+            },
+            ..doorward_audit::Options::default()
+        };
         let recorder = Recorder::start(log, signing, around.clock.clone(), options)
             .map_err(|error| StartError::new("the audit log cannot be continued", error))?;
         let pins = sqlite

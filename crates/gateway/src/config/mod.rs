@@ -38,7 +38,9 @@ pub use policy::{PolicyConfig, PolicyDefault};
 pub use routes::{
     AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,
 };
-pub use sections::{AuditConfig, GuardConfig, GuardMode, Listen, RecordWhen, Storage, UserRole};
+pub use sections::{
+    AuditConfig, AuditOutage, GuardConfig, GuardMode, Listen, RecordWhen, Storage, UserRole,
+};
 pub use servers::{
     CheckArguments, CheckResults, ContainerConfig, Disclosure, EgressConfig, EnvValue, FirstUse,
     GateConfig, Header, KubernetesConfig, LimitsConfig, McpConfig, NetworkAccess, OnChange,

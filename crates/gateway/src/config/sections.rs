@@ -128,11 +128,33 @@ pub enum UserRole {
 }
 
 /// `[audit]`: the record.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
     /// When a tool call's record must be durable.
     pub tool_calls: RecordWhen,
+    /// What becomes of calls while no record can be written: the disk is full, the database is
+    /// gone.
+    pub outage: AuditOutage,
+    /// How many records may wait for the log, in memory; then calls wait too.
+    pub queue: usize,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { tool_calls: RecordWhen::default(), outage: AuditOutage::default(), queue: 8192 }
+    }
+}
+
+/// What becomes of calls while no record can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditOutage {
+    /// Tool calls are refused. Model calls go on while there is room in the queue.
+    #[default]
+    RefuseTools,
+    /// All calls are refused.
+    RefuseAll,
 }
 
 /// When a record must be durable.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_audit::Outage;
 use doorward_core::{
-    BoxFuture, CallError, Code, Cx, Kind, Model, ModelCall, ModelReply, Models, Outcome,
+    BoxFuture, CallError, Code, Cx, Event, Kind, Model, ModelCall, ModelReply, Models, Outcome,
 };
 use doorward_gateway::{EdgeLimits, RecordTools};
 use http::Method;
@@ -16,7 +17,8 @@ use crate::upstream::{Upstream, greets};
 
 #[tokio::test]
 async fn nothing_runs_while_the_log_takes_no_records() {
-    let stack = Setup::default().build(Upstream::new(greets));
+    let outage = (Outage::Refuse, 8);
+    let stack = Setup { outage, ..Setup::default() }.build(Upstream::new(greets));
     let mut client = stack.client().await;
     // The last call that gets through: its record is what shows that the log is sick.
     stack.log.fail(true);
@@ -48,6 +50,32 @@ async fn nothing_runs_while_the_log_takes_no_records() {
     let calls = stack.close().await;
     let outcomes: Vec<Outcome> = endings(&calls).iter().map(|event| event.outcome).collect();
     assert_eq!(outcomes, [Outcome::Completed; 3], "those that ran, and no other");
+}
+
+#[tokio::test]
+async fn models_are_asked_while_there_is_room_for_records_and_tools_are_not() {
+    let outage = (Outage::Admit, 3);
+    let limits = EdgeLimits { timeout: Duration::from_millis(300), ..Setup::default().limits };
+    let stack = Setup { outage, limits, ..Setup::default() }.build(Upstream::new(greets));
+    let mut client = stack.client().await;
+    stack.log.fail(true);
+    assert_eq!(client.ask(Wire::Chat, "chat/m-1", false).await.status, 200);
+    until("the recorder knows", || stack.recorder.stats().sick).await;
+    let answer = client.call("tracker__get_issue").await;
+    assert!(answer.body.contains("takes no records"), "{answer:?}");
+    for _ in 0..2 {
+        assert_eq!(client.ask(Wire::Chat, "chat/m-1", false).await.status, 200);
+    }
+    let full = client.ask(Wire::Chat, "chat/m-1", false).await;
+    assert!(matches!(full.status, 503 | 504), "{full:?}");
+    assert_eq!(stack.upstream.asked().len(), 3, "what has no room does not run");
+
+    stack.log.fail(false);
+    until("the recorder is well again", || !stack.recorder.stats().sick).await;
+    drop(client);
+    let calls = stack.close().await;
+    let completed = |event: &&Event| event.outcome == Outcome::Completed;
+    assert_eq!(endings(&calls).into_iter().filter(completed).count(), 3, "nothing is lost");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use doorward_audit::{Options, Recorder};
+use doorward_audit::{Options, Outage, Recorder};
 use doorward_core::{
     Authorizer, Clock, Credential, Event, EventId, Models, Outcome, Scopes, Secret, SystemEntropy,
     Timestamp, Tools,
@@ -52,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) scopes: Scopes,
     pub(crate) limits: EdgeLimits,
     pub(crate) record_tools: RecordTools,
+    /// What becomes of model calls while the log takes no records, and how many may wait for it.
+    pub(crate) outage: (Outage, usize),
     pub(crate) authorizer: Arc<dyn Authorizer>,
     /// Puts something between the policy and the router.
     pub(crate) models: fn(Arc<dyn Models>) -> Arc<dyn Models>,
@@ -74,6 +76,7 @@ impl Default for Setup {
                 kept: 64 << 10,
             },
             record_tools: RecordTools::Before,
+            outage: (Outage::Admit, Options::default().capacity),
             authorizer: Arc::new(Rules::default()),
             models: |models| models,
             connect: None,
@@ -96,7 +99,7 @@ impl Setup {
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock(tokio::time::Instant::now()));
         let (entropy, metrics) = (Arc::new(SystemEntropy), Arc::new(Metrics::default()));
         let log = SharedLog::default();
-        let recorder = Arc::new(record(log.clone(), &clock));
+        let recorder = Arc::new(record(log.clone(), &clock, self.outage));
         let broker = Arc::new(broker(&clock));
         let guard = ToolEngine::builder()
             .contracts(contracts())
@@ -141,9 +144,11 @@ impl Setup {
     }
 }
 
-fn record(log: SharedLog, clock: &Arc<dyn Clock>) -> Recorder {
+fn record(log: SharedLog, clock: &Arc<dyn Clock>, outage: (Outage, usize)) -> Recorder {
+    let (queued, capacity) = outage;
     let retry = Duration::from_millis(5);
-    let options = Options { retry_first: retry, retry_most: retry, ..Options::default() };
+    let options =
+        Options { retry_first: retry, retry_most: retry, queued, capacity, ..Options::default() };
     Recorder::start(log, signing_key(), clock.clone(), options).unwrap()
 }
 
