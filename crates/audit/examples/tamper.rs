@@ -38,6 +38,7 @@ fn key_created(entropy: &dyn Entropy, clock: &dyn Clock, name: &str) -> Event {
         agent: None,
         decision: Decision::allow("admin", "an operator"),
         would: None,
+        checks: vec![],
         label: None,
         outcome: Outcome::Completed,
         error: None,

@@ -27,6 +27,7 @@
 //! #         },
 //! #         agent: None,
 //! #         decision: Decision::allow("key.tools", "on the key's list"),
+//! #         checks: vec![],
 //! #         label: None,
 //! #         outcome: Outcome::Completed,
 //! #         error: None,

@@ -148,7 +148,8 @@ pub struct Stats {
 /// #         id: "alice@example.com".into(), kind: PrincipalKind::Person, team: None, key: None,
 /// #         key_name: None, actors: vec![], issuer: None, subject: None,
 /// #     },
-/// #     agent: None, decision: Decision::allow("key.tools", "on the key's list"), label: None,
+/// #     agent: None, decision: Decision::allow("key.tools", "on the key's list"),
+/// #     checks: vec![], label: None,
 /// #     outcome: Outcome::Completed, error: None, took_us: None, would: None, content: vec![],
 /// # };
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {

@@ -38,6 +38,9 @@ pub struct Event {
     /// What a rule that only observes would have decided, where that is something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would: Option<Box<Decision>>,
+    /// What content checks found in it, by rule. Never what was found itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Decision>,
     /// The label under which it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BoxFuture, CallError, ConversationId, Cx, Decision, Digest, Frame, GrantId, Label, ModelCall,
-    RequestId, ToolCall, ToolName, ToolReply, TurnId,
+    BoxFuture, CallError, ConversationId, Cx, Decision, Digest, EmbedCall, Frame, GrantId, Label,
+    ModelCall, RequestId, ToolCall, ToolName, ToolReply, TurnId,
 };
 
 /// Judges both planes by one memory of trust.
@@ -38,6 +38,64 @@ pub trait Guard: Send + Sync {
         verdict: &'a Verdict,
         reply: &'a ToolReply,
     ) -> BoxFuture<'a, Result<Label, CallError>>;
+
+    /// Looks at what an allowed call carries, once [`judge`](Guard::judge) has decided on it as the
+    /// client wrote it, and before it runs. May change the arguments, and may turn the verdict into
+    /// a refusal; tells what it found.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be looked at and must be.
+    fn screen_arguments<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _call: &'a mut ToolCall,
+        _verdict: &'a mut Verdict,
+    ) -> BoxFuture<'a, Result<Vec<Decision>, CallError>> {
+        Box::pin(std::future::ready(Ok(vec![])))
+    }
+
+    /// Looks at what a call gave back, before it is [filed](Guard::file) and handed out. May change
+    /// it; tells what it found.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be looked at and must be.
+    fn screen_result<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _call: &'a ToolCall,
+        _reply: &'a mut ToolReply,
+    ) -> BoxFuture<'a, Result<Vec<Decision>, CallError>> {
+        Box::pin(std::future::ready(Ok(vec![])))
+    }
+
+    /// Looks at a prompt that leaves without an answer to come, for its tokens to be counted. May
+    /// change it; tells what it found.
+    ///
+    /// # Errors
+    ///
+    /// Where it must not leave.
+    fn screen_prompt<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _call: &'a mut ModelCall,
+    ) -> BoxFuture<'a, Result<Vec<Decision>, CallError>> {
+        Box::pin(std::future::ready(Ok(vec![])))
+    }
+
+    /// Looks at texts that leave to become vectors. May change them; tells what it found.
+    ///
+    /// # Errors
+    ///
+    /// Where they must not leave.
+    fn screen_texts<'a>(
+        &'a self,
+        _cx: &'a Cx,
+        _call: &'a mut EmbedCall,
+    ) -> BoxFuture<'a, Result<Vec<Decision>, CallError>> {
+        Box::pin(std::future::ready(Ok(vec![])))
+    }
 }
 
 /// A model request that may go.
@@ -90,6 +148,11 @@ pub trait Watch: Send {
 
     /// The calls decided on so far, for the record.
     fn decided(&self) -> &[DecidedCall];
+
+    /// What content checks found in request and answer so far, for the record.
+    fn found(&self) -> Vec<Decision> {
+        vec![]
+    }
 }
 
 /// One call of a model, and what was decided on it.

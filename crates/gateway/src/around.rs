@@ -90,6 +90,7 @@ impl Around {
             agent: cx.agent.clone(),
             decision: Decision::allow("gateway", "no rule was reached"),
             would: None,
+            checks: vec![],
             label: None,
             outcome: Outcome::Cancelled,
             error: None,

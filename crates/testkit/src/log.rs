@@ -46,6 +46,7 @@ pub fn event(number: u64) -> Event {
         agent: Some(Arc::from("assistant")),
         decision: Decision::allow("key.models", "on the key's list"),
         would: None,
+        checks: vec![],
         label: None,
         outcome: Outcome::Completed,
         error: None,
