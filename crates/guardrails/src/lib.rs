@@ -111,6 +111,8 @@
 //! the contract's mode wants more than a refusal, and nobody is connected who could give it.
 
 mod broker;
+#[cfg(feature = "checks")]
+pub mod checks;
 mod contract;
 mod decide;
 mod digest;
