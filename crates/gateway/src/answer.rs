@@ -178,6 +178,7 @@ impl Answer {
         if let Kind::Model { calls, .. } = &mut self.around.event.kind {
             calls.extend_from_slice(self.watch.decided());
         }
+        self.around.event.checks = self.watch.found();
     }
 }
 

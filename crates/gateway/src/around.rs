@@ -195,7 +195,7 @@ impl Around {
         }
         let outcome = match error.code {
             Code::Cancelled => Outcome::Cancelled,
-            Code::Forbidden | Code::RateLimited | Code::BudgetExhausted
+            Code::Forbidden | Code::RateLimited | Code::BudgetExhausted | Code::TooLarge
                 if error.rule.is_some() && error.relayed.is_none() =>
             {
                 Outcome::Denied

@@ -100,6 +100,7 @@ impl Enforced<dyn Models> {
         };
         around.event.turn = admission.turn;
         around.event.conversation = Some(admission.conversation);
+        around.event.checks = admission.watch.found();
         if self.inner.caches() {
             call.cache = cache_scope(cx, &admission.label);
         }

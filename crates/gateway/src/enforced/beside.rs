@@ -1,5 +1,6 @@
 //! What is asked of models beside answers: vectors, token counts, and requests sent on as they
-//! are. The same steps stand around them, but for the guard: no tool can be called from there.
+//! are. The same steps stand around them, but for the guard's judgement: no tool can be called from
+//! there. Content checks look at what leaves, but not at what is sent on as it is.
 
 use doorward_core::{
     Action, Ask, CallError, Code, Cx, EmbedCall, EmbedInput, EmbedReply, Estimate, Kind, ModelCall,
@@ -16,7 +17,7 @@ use crate::estimate::Worst;
 const RELAY: &str = "relay/";
 
 impl Enforced<dyn Models> {
-    /// Turns texts into vectors: may they → limits → call → settle → record.
+    /// Turns texts into vectors: may they → screen → limits → call → settle → record.
     ///
     /// # Errors
     ///
@@ -27,6 +28,10 @@ impl Enforced<dyn Models> {
         around.authorise(cx, Action::Model(&call.model))?;
         for other in &call.preferences.models {
             around.authorise(cx, Action::Model(other))?;
+        }
+        match self.policy.guard.screen_texts(cx, &mut call).await {
+            Ok(found) => around.event.checks = found,
+            Err(error) => return Err(failed(around, error)),
         }
         around.reserve(cx, Ask::Model { model: &call.model }).await?;
         let length = call.input.iter().map(|input| match input {
@@ -47,15 +52,19 @@ impl Enforced<dyn Models> {
         Ok(reply)
     }
 
-    /// Counts the tokens of a prompt: may they → call → record. Nothing is spent.
+    /// Counts the tokens of a prompt: may they → screen → call → record. Nothing is spent.
     ///
     /// # Errors
     ///
     /// Whatever refused or failed; the record is made either way.
-    pub async fn count(&self, cx: &Cx, call: ModelCall) -> Result<TokenCount, CallError> {
+    pub async fn count(&self, cx: &Cx, mut call: ModelCall) -> Result<TokenCount, CallError> {
         let kind = asked(Operation::Count, &call.model);
         let mut around = Around::open(&self.policy, cx, kind).await?;
         around.authorise(cx, Action::Model(&call.model))?;
+        match self.policy.guard.screen_prompt(cx, &mut call).await {
+            Ok(found) => around.event.checks = found,
+            Err(error) => return Err(failed(around, error)),
+        }
         around.reserve(cx, Ask::Model { model: &call.model }).await?;
         let count = match self.inner.count(cx, call).await {
             Ok(count) => count,

@@ -54,7 +54,8 @@ impl Tools for Enforced<dyn Tools> {
     ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
         Box::pin(async move {
             let judged = call.clone();
-            match self.judged(cx, &judged, || self.inner.call(cx, call)).await? {
+            let run = |arguments| self.inner.call(cx, ToolCall { arguments, ..call });
+            match self.judged(cx, judged, run).await? {
                 Judged::Ran(reply) => Ok(reply),
                 Judged::Refused(decision) => Ok(ToolReply::error(&words(&decision))),
             }
@@ -107,8 +108,8 @@ impl Tools for Enforced<dyn Tools> {
                 exchange: call.exchange.clone(),
                 ..ToolCall::new(call.fetch.tool_name(&call.server), call.params.clone())
             };
-            let run = || self.inner.fetch(cx, scope, call);
-            match self.judged(cx, &judged, run).await? {
+            let run = |params| self.inner.fetch(cx, scope, FetchCall { params, ..call });
+            match self.judged(cx, judged, run).await? {
                 Judged::Ran(reply) => Ok(reply),
                 // Only tools' results have words for a refusal.
                 Judged::Refused(decision) => {
@@ -150,8 +151,8 @@ impl Witness for Enforced<dyn Tools> {
         reply: ToolReply,
     ) -> BoxFuture<'a, Result<ToolReply, CallError>> {
         Box::pin(async move {
-            let run = || -> BoxFuture<'a, _> { Box::pin(std::future::ready(Ok(reply))) };
-            match self.judged(cx, &call, run).await? {
+            let run = |_| -> BoxFuture<'a, _> { Box::pin(std::future::ready(Ok(reply))) };
+            match self.judged(cx, call, run).await? {
                 Judged::Ran(reply) => Ok(reply),
                 Judged::Refused(decision) => Ok(ToolReply::error(&words(&decision))),
             }
@@ -166,12 +167,13 @@ impl Enforced<dyn Tools> {
     }
 
     /// One call: room for the record → may they → grant and guard → may they with these arguments →
-    /// limits → record → call → label the result → settle → record.
+    /// screen the arguments → limits → record → call → screen and label the result → settle →
+    /// record.
     async fn judged<'a>(
         &'a self,
         cx: &'a Cx,
-        call: &ToolCall,
-        run: impl FnOnce() -> BoxFuture<'a, Result<ToolReply, CallError>> + Send,
+        mut call: ToolCall,
+        run: impl FnOnce(Box<RawValue>) -> BoxFuture<'a, Result<ToolReply, CallError>> + Send,
     ) -> Result<Judged, CallError> {
         let kind = Kind::Tool {
             tool: call.tool.clone(),
@@ -188,7 +190,7 @@ impl Enforced<dyn Tools> {
             return Err(CallError::new(Code::NotFound, format!("unknown tool: {}", call.tool)));
         }
 
-        let mut verdict = match self.policy.guard.judge(cx, call).await {
+        let mut verdict = match self.policy.guard.judge(cx, &call).await {
             Ok(verdict) => verdict,
             Err(error) => return Err(failed(around, error)),
         };
@@ -208,11 +210,19 @@ impl Enforced<dyn Tools> {
                 verdict.decision = decision;
             }
         }
+        // What was judged is the call as its client knows it; what runs is what may leave.
+        let written = call.clone();
+        if verdict.decision.is_allowed() {
+            match self.policy.guard.screen_arguments(cx, &mut call, &mut verdict).await {
+                Ok(found) => around.event.checks = found,
+                Err(error) => return Err(failed(around, error)),
+            }
+        }
         note_verdict(&mut around, &verdict);
         if !verdict.decision.is_allowed() {
             // The refusal is our own text: filed, so that it taints nobody who reads it.
             let refusal = ToolReply::error(&words(&verdict.decision));
-            if let Err(error) = self.policy.guard.file(cx, call, &verdict, &refusal).await {
+            if let Err(error) = self.policy.guard.file(cx, &written, &verdict, &refusal).await {
                 return Err(failed(around, error));
             }
             around.deny(verdict.decision.clone());
@@ -225,11 +235,20 @@ impl Enforced<dyn Tools> {
             around.start().await?;
         }
         around.spent().reached = true;
-        let reply = match run().await {
+        let mut reply = match run(call.arguments).await {
             Ok(reply) => reply,
             Err(error) => return Err(failed(around, error)),
         };
-        match self.policy.guard.file(cx, call, &verdict, &reply).await {
+        let found = match self.policy.guard.screen_result(cx, &written, &mut reply).await {
+            Ok(found) => found,
+            Err(error) => return Err(failed(around, error)),
+        };
+        let withheld = found.iter().find(|decision| !decision.is_allowed()).cloned();
+        around.event.checks.extend(found);
+        if let Some(decision) = &withheld {
+            reply = ToolReply::error(&words(decision));
+        }
+        match self.policy.guard.file(cx, &written, &verdict, &reply).await {
             Ok(label) => note_result(&mut around, label),
             Err(error) => return Err(failed(around, error)),
         }
@@ -237,7 +256,10 @@ impl Enforced<dyn Tools> {
         if let (RecordTools::After, Some(receipt)) = (self.policy.record_tools, receipt) {
             by(cx.deadline, receipt).await.map_err(CallError::internal)?;
         }
-        Ok(Judged::Ran(reply))
+        Ok(match withheld {
+            None => Judged::Ran(reply),
+            Some(decision) => Judged::Refused(decision),
+        })
     }
 }
 

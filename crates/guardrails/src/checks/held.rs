@@ -65,11 +65,6 @@ impl HeldCalls {
         Ok(if waits { Held::Waits } else { Held::Due })
     }
 
-    /// Whether anything is kept back.
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-
     fn note(&mut self, event: &ModelEvent) -> bool {
         match event {
             ModelEvent::ToolStart { call, name, .. } => {

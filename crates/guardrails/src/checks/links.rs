@@ -26,7 +26,8 @@ const AUTHORITY: &str = r"(?::|&colon;|&#0{0,5}58;|&#[xX]0{0,5}3[aA];)(?:[/\\]|&
 /// The rest of an address.
 const REST: &str = r#"[^\s<>"'`)\]\x00-\x1f]"#;
 /// What an HTML attribute's value may hold. Line ends and tabs do not end it: browsers drop them.
-const VALUE: &str = r#"[^"'<>]"#;
+const DOUBLE: &str = r#""[^"<>]{1,}"#;
+const SINGLE: &str = "'[^'<>]{1,}";
 
 /// The rules.
 pub(super) fn rules(images_only: bool) -> Vec<Rule> {
@@ -39,7 +40,7 @@ pub(super) fn rules(images_only: bool) -> Vec<Rule> {
         place("reference", format!(r"\]:\s{{0,3}}<?{REST}{{1,}}"), 12, Place::Reference);
     let css = place(
         "css",
-        format!(r#"(?i:url\(\s{{0,8}}|@import\s{{1,8}})["']?{VALUE}{{1,}}"#),
+        format!(r#"(?i:url\(\s{{0,8}}|@import\s{{1,8}})(?:{DOUBLE}|{SINGLE}|[^\s"'<>)]{{1,}})"#),
         16,
         Place::Attribute,
     );
@@ -72,7 +73,7 @@ pub(super) fn rules(images_only: bool) -> Vec<Rule> {
 }
 
 fn attribute(names: &str) -> String {
-    format!(r#"\b(?i:{names})\s{{0,8}}=\s{{0,8}}(?:"{VALUE}{{1,}}|'{VALUE}{{1,}}|[^\s"'<>]{{1,}})"#)
+    format!(r#"\b(?i:{names})\s{{0,8}}=\s{{0,8}}(?:{DOUBLE}|{SINGLE}|[^\s"'<>]{{1,}})"#)
 }
 
 /// What an address at a place is worth.
@@ -81,7 +82,8 @@ pub(super) fn judge(place: Place, text: &str, hosts: &[Pattern]) -> Option<Rulin
         Place::Bare => 0,
         Place::Inline => text.rfind("](").map(|at| at + 2)?,
         Place::Reference => 2,
-        Place::Attribute => text.find(['=', '(']).map_or_else(|| text.find([' ', '\t']), Some)? + 1,
+        Place::Attribute if text.starts_with('@') => text.find(['"', '\'', ' ', '\t'])?,
+        Place::Attribute => text.find(['=', '('])? + 1,
     };
     let address = text.get(from..)?;
     // `srcset` lists several.

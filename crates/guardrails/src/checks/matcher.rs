@@ -190,18 +190,20 @@ impl Matcher {
         verify: bool,
     ) -> Result<Self, Unfit> {
         let patterns: Vec<&str> = rules.iter().map(|rule| &*rule.regex).collect();
-        for (at, pattern) in patterns.iter().enumerate() {
-            let unfit = |why| Unfit { rule: Some(at), why };
-            let dfa = build(&[pattern]).map_err(unfit)?;
-            let mut cache = dfa.create_cache();
-            let empty = Input::new("").anchored(Anchored::Yes);
-            match dfa.try_search_fwd(&mut cache, &empty) {
-                Ok(None) => {}
-                Ok(Some(_)) => return Err(unfit("it matches nothing at all".to_owned())),
-                Err(error) => return Err(unfit(error.to_string())),
+        let dfa = build(&patterns).map_err(|why| {
+            // Which of them is it?
+            let alone = |pattern: &&str| build(&[pattern]).err();
+            let wrong = patterns.iter().enumerate();
+            let wrong = wrong.filter_map(|(at, pattern)| Some((at, alone(pattern)?))).next();
+            match wrong {
+                Some((at, why)) => Unfit { rule: Some(at), why },
+                None => Unfit { rule: None, why },
             }
+        })?;
+        if let Some(rule) = empty(&dfa).map_err(|why| Unfit { rule: None, why })? {
+            let why = "it matches nothing at all".to_owned();
+            return Err(Unfit { rule: Some(rule), why });
         }
-        let dfa = build(&patterns).map_err(|why| Unfit { rule: None, why })?;
         let first = firsts(&dfa).map_err(|why| Unfit { rule: None, why })?;
         let maker = dfa.clone();
         let make: MakeCache = Box::new(move || maker.create_cache());
@@ -255,6 +257,15 @@ pub(super) enum Ruling {
         /// What to put there, where the rule says so.
         instead: Option<String>,
     },
+}
+
+/// The pattern that fits the empty text, if one does.
+fn empty(dfa: &DFA) -> Result<Option<usize>, String> {
+    let mut cache = dfa.create_cache();
+    let input = Input::new("").anchored(Anchored::Yes);
+    let start = dfa.start_state_forward(&mut cache, &input).map_err(|error| error.to_string())?;
+    let end = dfa.next_eoi_state(&mut cache, start).map_err(|error| error.to_string())?;
+    Ok(end.is_match().then(|| dfa.match_pattern(&cache, end, 0).as_usize()))
 }
 
 fn firsts(dfa: &DFA) -> Result<Box<[[bool; 256]; 2]>, String> {

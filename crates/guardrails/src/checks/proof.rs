@@ -26,6 +26,11 @@ fn same(digits: &[u32]) -> bool {
     digits.windows(2).all(|pair| pair[0] == pair[1])
 }
 
+/// Somebody's address, and not how a repository is cloned.
+pub(super) fn email(text: &str) -> bool {
+    !text.starts_with("git@")
+}
+
 /// A payment card: a network's prefix and length, and the Luhn digit.
 pub(super) fn card(text: &str) -> bool {
     let digits = digits(text);

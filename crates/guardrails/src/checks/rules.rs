@@ -116,7 +116,7 @@ fn models() -> Vec<Rule> {
 
 fn carriers() -> Vec<Rule> {
     vec![
-        token("jwt", r"\beyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", 12),
+        token("jwt", r"\beyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", 12),
         Rule::new(
             "private_key",
             r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----",
@@ -159,13 +159,9 @@ pub(super) fn personal() -> Vec<Rule> {
             "email",
             r"\b[A-Za-z0-9][A-Za-z0-9._%+'-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,4}[A-Za-z]{2,24}\b",
             64,
-        ),
+        )
+        .proved(proof::email),
         Rule::new("phone", r"\+[1-9](?:[ ().-]{0,2}[0-9]){6,14}\b", 5).proved(proof::phone),
-        Rule::new(
-            "phone_us",
-            r"(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}\b",
-            6,
-        ),
         Rule::new(
             "iban",
             r"\b[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?\b",
@@ -206,6 +202,12 @@ pub(super) fn personal() -> Vec<Rule> {
         Rule::new("se_personnummer", r"\b(?:19|20)?[0-9]{6}[-+][0-9]{4}\b", 4)
             .proved(proof::personnummer),
         Rule::new("ch_ahv", r"\b756\.?[0-9]{4}\.?[0-9]{4}\.?[0-9]{2}\b", 4).proved(proof::ahv),
+        // Last, for it has no sum of its own.
+        Rule::new(
+            "phone_us",
+            r"(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}\b",
+            6,
+        ),
     ]
 }
 

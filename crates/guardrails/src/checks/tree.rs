@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 /// Members whose texts are bytes of media (MCP `ImageContent`, `BlobResourceContents`, Gemini
-/// `inlineData`): they are not looked at, unless they are short.
+/// `inlineData`): where such a text is long and nothing but base64, it is not looked at.
 const MEDIA: [&str; 2] = ["data", "blob"];
 const SHORT: usize = 1024;
 
@@ -45,7 +45,7 @@ pub(super) fn edit_text<E>(json: &str, edit: &mut Edit<'_, E>) -> Result<Option<
         };
         at = token.end;
         let is_text = byte == b'"';
-        let media = is_text && text.len() > SHORT && MEDIA.contains(&last.as_str());
+        let media = is_text && MEDIA.contains(&last.as_str()) && is_media(&text);
         // No number of fewer digits is anybody's.
         let looked = if is_text { !media } else { text.len() >= 8 };
         if let Some(changed) = if looked { edit(&text)? } else { None } {
@@ -66,6 +66,11 @@ pub(super) fn edit_text<E>(json: &str, edit: &mut Edit<'_, E>) -> Result<Option<
 
 fn put(json: &str, out: &mut String, range: Range<usize>) {
     out.push_str(json.get(range).unwrap_or_default());
+}
+
+fn is_media(text: &str) -> bool {
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
+    text.len() > SHORT && text.bytes().all(base64)
 }
 
 /// Behind the quotes that end a string.
@@ -104,7 +109,9 @@ mod tests {
         ] {
             assert_eq!(edit_text(json, &mut upper).unwrap().as_deref(), changed, "{json}");
         }
-        let media = format!(r#"{{"data":"{}"}}"#, "a".repeat(SHORT + 1));
-        assert_eq!(edit_text(&media, &mut upper), Ok(None));
+        let mut long = |text: &str| Ok::<_, ()>((text.len() > SHORT).then(String::new));
+        let data = |text: &str| format!(r#"{{"data":"{}"}}"#, text.repeat(SHORT));
+        assert_eq!(edit_text(&data("aB"), &mut long), Ok(None));
+        assert_eq!(edit_text(&data("a "), &mut long), Ok(Some(r#"{"data":""}"#.to_owned())));
     }
 }

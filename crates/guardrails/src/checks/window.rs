@@ -4,6 +4,8 @@
 //! is kept back from the first place on where something may begin that more text would decide.
 //! That is at most [`LONGEST`] bytes and a character.
 
+use std::ops::Range;
+
 use super::matcher::{LONGEST, Lost, Match, Matcher, Rule, Sight, Tail, Walker};
 
 /// The most of a key's body that is taken out without its end being seen, in bytes.
@@ -46,8 +48,10 @@ enum End {
 pub(super) struct Window {
     /// What is kept back, after what was handed on last: the character that it stands behind.
     text: String,
-    /// Where what is kept back begins.
+    /// Where what is not decided on yet begins.
     at: usize,
+    /// Up to where it was handed on: beyond `at` where something else came between.
+    shown: usize,
     /// What is being taken out.
     taking: Option<Taking>,
 }
@@ -64,7 +68,7 @@ struct Taking {
 impl Window {
     /// Whether anything is kept back.
     pub(super) fn is_empty(&self) -> bool {
-        self.at == self.text.len()
+        self.at.max(self.shown) == self.text.len()
     }
 
     /// Takes a piece; appends what can be handed on.
@@ -92,7 +96,8 @@ impl Window {
     }
 
     /// Something else comes between: the rest must go on now. Where it may be the beginning of a
-    /// match, and shows more than is safe, it is taken for one.
+    /// match, and shows more than is safe, it is taken for one; where it shows less, it goes on and
+    /// is remembered, so that what follows is known for the rest of one.
     pub(super) fn interrupt(
         &mut self,
         matcher: &Matcher,
@@ -104,8 +109,13 @@ impl Window {
 
     /// Hands on what is kept back, as it is.
     pub(super) fn release(&mut self, out: &mut String) {
-        out.push_str(self.text.get(self.at..).unwrap_or_default());
+        self.show(self.at..self.text.len(), out);
         *self = Self::default();
+    }
+
+    /// Hands a part of the text on, as far as it was not yet.
+    fn show(&self, part: Range<usize>, out: &mut String) {
+        out.push_str(self.text.get(part.start.max(self.shown)..part.end).unwrap_or_default());
     }
 
     fn run(
@@ -118,66 +128,94 @@ impl Window {
     ) -> Result<(), Halt> {
         // From here to `at` the text goes on as it is.
         let mut from = self.at;
+        // The first place where something may begin, at a cut.
+        let mut open = None;
         loop {
-            if let Some(taking) = &mut self.taking {
-                let bytes = self.text.as_bytes().get(self.at..).unwrap_or_default();
-                let taken = taking.take(bytes);
-                if taken == bytes.len() {
-                    self.at = self.text.len();
-                    break;
-                }
-                self.at = self.text.ceil_char_boundary(self.at + taken);
-                self.taking = None;
-                from = self.at;
+            if self.take() {
+                break;
             }
             let Some(next) = walker.next(&self.text, self.at) else {
+                self.show(from..self.text.len(), out);
                 self.at = self.text.len();
-                out.push_str(&self.text[from..]);
                 break;
             };
             self.at = next;
-            let mut look = || {
-                let sight = walker.look(&self.text, next, end != End::Open)?;
-                let cut = end == End::Cut && matches!(sight, Sight::Nothing);
-                let shown = if cut { walker.shown(&self.text, next)? } else { None };
-                Ok::<_, Lost>((sight, shown))
-            };
-            let (sight, shown) = match look() {
-                Ok(seen) => seen,
+            let sight = match walker.look(&self.text, next, end != End::Open) {
+                Ok(sight) => sight,
                 Err(lost) => {
                     self.at = from;
                     return Err(lost.into());
                 }
             };
             match sight {
-                Sight::Nothing if end == End::Cut => {
-                    let Some(rule) = shown.and_then(|number| matcher.rule(number)) else {
-                        self.at = self.text.ceil_char_boundary(next + 1);
-                        continue;
-                    };
-                    out.push_str(&self.text[from..next]);
-                    let rest = &self.text[next..];
-                    out.push_str(&edit.edit(rule, rest, None).ok_or(Halt::Refused)?);
-                    self.taking = Some(Taking::of(Tail::Token));
-                    self.at = self.text.len();
-                    break;
+                Sight::Nothing => {
+                    if end == End::Cut && open.is_none() {
+                        open = self.open(walker, next)?;
+                    }
+                    if let Some(rule) = self.exposed(walker, matcher, end)? {
+                        self.show(from..next, out);
+                        let rest = self.text.get(next..).unwrap_or_default();
+                        out.push_str(&edit.edit(rule, rest, None).ok_or(Halt::Refused)?);
+                        self.taking = Some(Taking::of(Tail::Token));
+                        self.at = self.text.len();
+                        open = None;
+                        break;
+                    }
+                    self.at = self.text.ceil_char_boundary(next + 1);
                 }
-                Sight::Nothing => self.at = self.text.ceil_char_boundary(next + 1),
-                Sight::Allowed(end) => self.at = end,
+                Sight::Allowed(end) => (self.at, open) = (end, None),
                 Sight::Open => {
-                    out.push_str(&self.text[from..next]);
+                    self.show(from..next, out);
                     break;
                 }
                 Sight::Match(found) => {
                     let Some(rule) = matcher.rule(found.rule) else { return Err(Halt::Lost) };
-                    out.push_str(&self.text[from..found.part.start]);
+                    self.show(from..found.part.start, out);
                     self.replace(rule, found, edit, out)?;
-                    from = self.at;
+                    (from, open) = (self.at, None);
                 }
             }
         }
+        self.shown = match end {
+            End::Cut => self.text.len(),
+            End::Open | End::Whole => self.shown.max(self.at),
+        };
+        self.at = open.unwrap_or(self.at);
         self.trim();
         Ok(())
+    }
+
+    /// Takes out more of the last match. Whether that is all there is.
+    fn take(&mut self) -> bool {
+        let Some(taking) = &mut self.taking else { return false };
+        let bytes = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let taken = taking.take(bytes);
+        if taken == bytes.len() {
+            self.at = self.text.len();
+            return true;
+        }
+        self.at = self.text.ceil_char_boundary(self.at + taken);
+        self.shown = self.shown.max(self.at);
+        self.taking = None;
+        false
+    }
+
+    /// The place, where more text would tell whether something begins there.
+    fn open(&self, walker: &mut Walker<'_>, at: usize) -> Result<Option<usize>, Halt> {
+        Ok(matches!(walker.look(&self.text, at, false)?, Sight::Open).then_some(at))
+    }
+
+    /// The rule that what is cut off here would show too much of.
+    fn exposed<'m>(
+        &self,
+        walker: &mut Walker<'_>,
+        matcher: &'m Matcher,
+        end: End,
+    ) -> Result<Option<&'m Rule>, Halt> {
+        if end != End::Cut {
+            return Ok(None);
+        }
+        Ok(walker.shown(&self.text, self.at)?.and_then(|number| matcher.rule(number)))
     }
 
     fn replace(
@@ -188,9 +226,9 @@ impl Window {
         out: &mut String,
     ) -> Result<(), Halt> {
         let Match { end, part, instead, .. } = found;
-        let sought = &self.text[part.clone()];
+        let sought = self.text.get(part.clone()).unwrap_or_default();
         out.push_str(&edit.edit(rule, sought, instead).ok_or(Halt::Refused)?);
-        out.push_str(&self.text[part.end..end]);
+        self.show(part.end..end, out);
         let longest = end - self.at >= LONGEST;
         if rule.tail == Tail::Pem || (rule.tail == Tail::Token && longest) {
             self.taking = Some(Taking::of(rule.tail));
@@ -205,6 +243,7 @@ impl Window {
         let keep = self.text.floor_char_boundary(before);
         self.text.drain(..keep);
         self.at -= keep;
+        self.shown = self.shown.saturating_sub(keep);
     }
 }
 

@@ -7,6 +7,8 @@
     reason = "a broken step fails the test"
 )]
 
+#[cfg(feature = "checks")]
+mod checks;
 mod driver;
 mod laundering;
 mod monotone;
