@@ -1,6 +1,7 @@
 //! Puts the shipped parts together as the configuration says.
 
 mod callers;
+mod checks;
 mod oauth;
 mod policies;
 mod routes;
@@ -32,6 +33,7 @@ use crate::keep::{Keep, KeepError};
 use crate::metrics::Metrics;
 use crate::own::{OwnTools, SignInTool};
 
+pub(crate) use checks::compiles as check_compiles;
 pub use policies::policies;
 pub use routes::upstreams;
 pub use servers::check_servers;
@@ -138,12 +140,14 @@ impl Gateway {
         let names: Arc<dyn Names> = Arc::new(own.names(searched));
         let contracts = contracts(root)?;
         let guard_key = storage.keep.guard_key(&*around.entropy)?;
-        let guard = guard(root, names, contracts.clone(), guard_key, around);
+        let guard = guard(root, names.clone(), contracts.clone(), guard_key, around);
+        let tools: Arc<dyn Tools> = Arc::new(own);
+        let guard = checks::around(root, Arc::new(guard), names, &tools, around)?;
         let metrics = Arc::new(Metrics::default());
         let (authorizer, in_force) = policies::authorizer(root, &around.clock)?;
         let policy = Policy {
             authorizer,
-            guard: Arc::new(guard),
+            guard,
             ledger: limits.clone(),
             sink: storage.recorder.clone(),
             clock: around.clock.clone(),
@@ -155,7 +159,6 @@ impl Gateway {
             },
         };
         let models = routes::cached(root, &router, around);
-        let tools: Arc<dyn Tools> = Arc::new(own);
         let upstream_names: Arc<[String]> =
             upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let mcp = servers::edge(root, &storage.keep, around)?;
@@ -337,11 +340,15 @@ pub fn missing_secrets(root: &Root, environment: &Environment) -> Vec<(String, S
         )
     });
     let clients = clients.flatten();
+    let webhooks = root.check.iter().filter_map(|check| check.webhook.as_ref());
+    let webhooks = webhooks.flat_map(|webhook| webhook.secret.iter().chain(&webhook.token));
+    let webhooks = webhooks.map(|reference| ("the webhook of a check".to_owned(), reference));
     let sessions = root.mcp.session_keys.iter();
     let sessions = sessions.map(|reference| ("a key of `mcp.session_keys`".to_owned(), reference));
     keys.chain(headers)
         .chain(clients)
         .chain(sessions)
+        .chain(webhooks)
         .chain(variables)
         .filter_map(|(what, reference)| Some((what, reference.resolve(environment).err()?)))
         .collect()

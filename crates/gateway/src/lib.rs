@@ -15,6 +15,7 @@ mod launcher;
 mod metrics;
 mod own;
 mod purse;
+mod webhook;
 
 pub use around::{Policy, RecordTools};
 pub use assemble::{
@@ -31,3 +32,4 @@ pub use enforced::{Completion, Enforced};
 pub use keep::{Keep, KeepError};
 pub use launcher::{sandbox_layers, server_layers};
 pub use metrics::Metrics;
+pub use webhook::{Webhook, WebhookOptions};

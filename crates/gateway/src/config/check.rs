@@ -1,5 +1,6 @@
 //! What no single key can tell: names that must be unique, references that must lead somewhere.
 
+mod content;
 mod issuers;
 mod oauth;
 mod servers;
@@ -52,7 +53,8 @@ pub(super) fn check(root: &Root) -> Result<(), Fault> {
     limits(root)?;
     issuers::issuers(root)?;
     policy(root)?;
-    contracts(root)
+    contracts(root)?;
+    content::check(root)
 }
 
 fn storage(root: &Root) -> Result<(), Fault> {

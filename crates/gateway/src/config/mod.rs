@@ -14,6 +14,7 @@
 //! ```
 
 mod check;
+mod checks;
 mod error;
 mod issuers;
 mod leaf;
@@ -29,6 +30,9 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use checks::{
+    CheckConfig, CheckKind, CheckPattern, WebhookConfig, WebhookField, WebhookProtocol,
+};
 pub use doorward_model_router::Span;
 pub use error::ConfigError;
 pub use issuers::{AllowConfig, ClaimsOf, IssuerConfig, NameClaim, RequiredClaim};
@@ -75,6 +79,8 @@ pub struct Root {
     pub profile: Vec<ProfileConfig>,
     /// What tools do and how far their results are trusted.
     pub contract: Vec<doorward_guardrails::ContractSpec>,
+    /// What texts hold, on their way to a model, to a tool or back.
+    pub check: Vec<CheckConfig>,
     /// Limits on requests, tokens and money.
     pub limit: Vec<doorward_ledger::Rule>,
     /// Prices, for limits on money.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use doorward_core::{
-    Admission, BoxFuture, CallError, Cx, Decision, EmbedCall, Guard, Label, ModelCall, ToolCall,
-    ToolReply, Verdict,
+    Admission, BoxFuture, CallError, Cx, Decision, EmbedCall, Guard, Label, ModelCall,
+    Stage as ReplyStage, ToolCall, ToolReply, Verdict,
 };
 
 use super::apply::tool_named;
@@ -122,6 +122,10 @@ impl Guard for CheckedGuard {
     ) -> BoxFuture<'a, Result<Vec<Decision>, CallError>> {
         Box::pin(async move {
             let mut found = self.inner.screen_result(cx, call, reply).await?;
+            // What a server wants first is sealed state and questions, and no result.
+            if matches!(reply.stage, ReplyStage::InputRequired | ReplyStage::Task) {
+                return Ok(found);
+            }
             let mut tally = Tally::new(Stage::Result);
             let tool = ToolAsked { arguments: Some(&call.arguments), ..tool_named(&call.tool) };
             let question = Question {
