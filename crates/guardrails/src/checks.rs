@@ -245,12 +245,12 @@ impl What {
     }
 
     const fn can(&self, action: Action) -> bool {
-        match (self, action) {
+        matches!(
+            (self, action),
             (_, Action::Deny | Action::Observe)
-            | (Self::Secrets | Self::Personal | Self::Patterns(_), _)
-            | (Self::Links { .. } | Self::Invisible, Action::Redact) => true,
-            _ => false,
-        }
+                | (Self::Secrets | Self::Personal | Self::Patterns(_), _)
+                | (Self::Links { .. } | Self::Invisible, Action::Redact)
+        )
     }
 }
 
@@ -457,7 +457,7 @@ struct Compiled {
 }
 
 enum Kind {
-    Match(Matcher),
+    Match(Box<Matcher>),
     Unseen,
     Size(Sizes),
     Shape(Arc<dyn Shapes>),
@@ -578,7 +578,7 @@ fn compile(index: usize, check: Check) -> Result<Compiled, CheckError> {
         What::Secrets | What::Personal | What::Patterns(_) | What::Links { .. } => {
             let own = matches!(check.what, What::Patterns(_));
             let matcher = Matcher::new(rules, check.allow.clone(), check.verify);
-            Kind::Match(matcher.map_err(|unfit| CheckError {
+            Kind::Match(matcher.map(Box::new).map_err(|unfit| CheckError {
                 at: unfit.rule.filter(|_| own),
                 ..fail(if own { "patterns" } else { "rules" }, unfit.why)
             })?)

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail loudly, as tests do")]
 
 mod beside;
+mod checks;
 mod client;
 mod connect;
 mod edges;

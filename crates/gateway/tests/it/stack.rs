@@ -14,6 +14,7 @@ use doorward_gateway::{
     Connect, Edge, EdgeLimits, EdgeMcp, EdgeParts, Enforced, Metrics, Policy, RecordTools,
     serve_connection,
 };
+use doorward_guardrails::checks::{Check, Checks};
 use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ToolEngine, Ungranted};
 use doorward_identity::{
     Guesses, KeyStore, Memory, NewKey, Pepper, Rules, StaticCredentials, VirtualKeys, mint,
@@ -55,6 +56,7 @@ pub(crate) struct Setup {
     /// What becomes of model calls while the log takes no records, and how many may wait for it.
     pub(crate) outage: (Outage, usize),
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) checks: Vec<Check>,
     /// Puts something between the policy and the router.
     pub(crate) models: fn(Arc<dyn Models>) -> Arc<dyn Models>,
     /// The pages where people connect tools.
@@ -78,6 +80,7 @@ impl Default for Setup {
             record_tools: RecordTools::Before,
             outage: (Outage::Admit, Options::default().capacity),
             authorizer: Arc::new(Rules::default()),
+            checks: vec![],
             models: |models| models,
             connect: None,
         }
@@ -111,7 +114,7 @@ impl Setup {
         let ledger = Limits::new(self.rules, prices(), counters, clock.clone()).unwrap();
         let policy = Policy {
             authorizer: self.authorizer,
-            guard: Arc::new(guard),
+            guard: Arc::new(Checks::compile(self.checks).unwrap().around(Arc::new(guard))),
             ledger: Arc::new(ledger),
             sink: recorder.clone(),
             clock: clock.clone(),

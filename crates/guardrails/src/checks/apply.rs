@@ -123,7 +123,7 @@ impl Checks {
             }
         }
         if let (true, Some(raw)) = (changed, &mut call.raw) {
-            raw.body = Default::default();
+            raw.body.clear();
         }
         Ok(())
     }

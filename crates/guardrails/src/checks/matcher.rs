@@ -193,9 +193,8 @@ impl Matcher {
         let dfa = build(&patterns).map_err(|why| {
             // Which of them is it?
             let alone = |pattern: &&str| build(&[pattern]).err();
-            let wrong = patterns.iter().enumerate();
-            let wrong = wrong.filter_map(|(at, pattern)| Some((at, alone(pattern)?))).next();
-            match wrong {
+            let mut numbered = patterns.iter().enumerate();
+            match numbered.find_map(|(at, pattern)| Some((at, alone(pattern)?))) {
                 Some((at, why)) => Unfit { rule: Some(at), why },
                 None => Unfit { rule: None, why },
             }

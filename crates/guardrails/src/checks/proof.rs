@@ -41,8 +41,7 @@ pub(super) fn card(text: &str) -> bool {
         (_, 51..=55, ..) | (_, _, _, 2221..=2720) => &[16],
         (_, 36 | 38 | 39, ..) | (_, _, 300..=305, _) => &[14, 16],
         (_, 65, ..) | (_, _, 644..=649, _) | (_, _, _, 6011) => &[16, 19],
-        (_, 62, ..) => &[16, 17, 18, 19],
-        (_, _, _, 3528..=3589) => &[16, 17, 18, 19],
+        (_, 62, ..) | (_, _, _, 3528..=3589) => &[16, 17, 18, 19],
         (_, 50 | 56..=58, ..) | (_, _, _, 6304 | 6759 | 6761..=6763) => &[13, 16, 18, 19],
         _ => &[],
     };
@@ -207,8 +206,8 @@ pub(super) fn bsn(text: &str) -> bool {
 pub(super) fn cpf(text: &str) -> bool {
     let digits = digits(text);
     let fits = |count: usize| {
-        let body = digits.iter().take(count);
-        let sum: u32 = body.zip(0..).map(|(digit, at)| digit * (count as u32 + 1 - at)).sum();
+        let body = digits.iter().take(count).rev();
+        let sum: u32 = body.zip(2..).map(|(digit, weight)| digit * weight).sum();
         digits.get(count) == Some(&(sum * 10 % 11 % 10))
     };
     digits.len() == 11 && !same(&digits) && fits(9) && fits(10)

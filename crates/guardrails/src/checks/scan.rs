@@ -56,12 +56,11 @@ impl Tally {
         let rule = format!("check.{}.{rule}", check.family);
         let stage = self.stage;
         let known = self.findings.iter_mut().find(|it| it.rule == rule && it.stage == stage);
-        match known {
-            Some(known) => known.count = known.count.saturating_add(1),
-            None => {
-                let title = check.title.clone();
-                self.findings.push(Finding { rule, title, action, stage, count: 1, failed });
-            }
+        if let Some(known) = known {
+            known.count = known.count.saturating_add(1);
+        } else {
+            let title = check.title.clone();
+            self.findings.push(Finding { rule, title, action, stage, count: 1, failed });
         }
     }
 
@@ -91,10 +90,8 @@ impl Tally {
     pub(super) fn decisions(&self, checks: &Checks) -> Vec<Decision> {
         let observed = checks.stance == Stance::Observe;
         let told = self.findings.iter().map(|finding| {
-            let rule = match observed {
-                true => format!("would.{}", finding.rule),
-                false => finding.rule.clone(),
-            };
+            let before = if observed { "would." } else { "" };
+            let rule = format!("{before}{}", finding.rule);
             let done = match (finding.failed, finding.action) {
                 (true, _) => "the check could not look",
                 (_, Action::Deny) => "refused",
@@ -250,7 +247,9 @@ impl Scan {
                 if until != Until::More {
                     sieve.finish(out, &mut tell);
                 }
-                found.iter().for_each(|rule| tally.note(check, rule, action));
+                for rule in &found {
+                    tally.note(check, rule, action);
+                }
                 match (action, found.first()) {
                     (Action::Deny, Some(rule)) => Err(Stop::found(check, rule, tally.stage)),
                     _ => Ok(()),

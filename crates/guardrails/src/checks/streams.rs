@@ -48,7 +48,7 @@ struct Stream {
 #[derive(Debug)]
 pub(super) struct Streams {
     chosen: Vec<usize>,
-    streams: BTreeMap<(u32, Voice), Stream>,
+    voices: BTreeMap<(u32, Voice), Stream>,
     /// Whether the answer differs from the upstream's: its bytes tell too much from then on, for
     /// dialects repeat at the end what they said.
     taken_over: bool,
@@ -64,7 +64,7 @@ struct Work<'a> {
 
 impl Streams {
     pub(super) const fn new(chosen: Vec<usize>) -> Self {
-        Self { chosen, streams: BTreeMap::new(), taken_over: false }
+        Self { chosen, voices: BTreeMap::new(), taken_over: false }
     }
 
     /// From here on nothing of the upstream's bytes goes on.
@@ -114,12 +114,12 @@ impl Streams {
         work: &mut Work<'_>,
     ) -> Result<(), Stop> {
         match event {
-            ModelEvent::Text { choice, text } => self.say(Voice::Text, choice, text, until, work),
+            ModelEvent::Text { choice, text } => self.say(Voice::Text, choice, &text, until, work),
             ModelEvent::Refusal { choice, text } => {
-                self.say(Voice::Refusal, choice, text, until, work)
+                self.say(Voice::Refusal, choice, &text, until, work)
             }
             ModelEvent::Reasoning { choice, text } => {
-                self.say(Voice::Thought, choice, text, until, work)
+                self.say(Voice::Thought, choice, &text, until, work)
             }
             ModelEvent::Logprobs { choice, json } => {
                 self.logprobs(choice, json, work);
@@ -134,7 +134,7 @@ impl Streams {
                 self.cut(|(_, voice)| voice == Voice::Thought, work)?;
                 // What was signed is not what was said here: the signature goes.
                 let mut thoughts =
-                    self.streams.iter_mut().filter(|((_, voice), _)| *voice == Voice::Thought);
+                    self.voices.iter_mut().filter(|((_, voice), _)| *voice == Voice::Thought);
                 if thoughts.any(|(_, stream)| std::mem::take(&mut stream.changed)) {
                     work.changed = true;
                 } else {
@@ -168,18 +168,18 @@ impl Streams {
         &mut self,
         voice: Voice,
         choice: u32,
-        text: String,
+        text: &str,
         until: Until,
         work: &mut Work<'_>,
     ) -> Result<(), Stop> {
         self.cut(|(of, other)| of == choice && other != voice, work)?;
         let (checks, chosen) = (work.checks, &self.chosen);
-        let stream = self.streams.entry((choice, voice)).or_insert_with(|| Stream {
+        let stream = self.voices.entry((choice, voice)).or_insert_with(|| Stream {
             scans: Scans::of(checks, chosen),
             ..Stream::default()
         });
         let edits = work.tally.edits();
-        let told = stream.scans.step(checks, text.clone(), until, work.tally)?;
+        let told = stream.scans.step(checks, text.to_owned(), until, work.tally)?;
         stream.changed |= work.tally.edits() != edits;
         work.changed |= told != text;
         if !told.is_empty() || text.is_empty() {
@@ -194,7 +194,7 @@ impl Streams {
         which: impl Fn((u32, Voice)) -> bool,
         work: &mut Work<'_>,
     ) -> Result<(), Stop> {
-        let streams = self.streams.iter_mut().filter(|(key, _)| which(**key));
+        let streams = self.voices.iter_mut().filter(|(key, _)| which(**key));
         for ((choice, voice), stream) in streams {
             if stream.scans.is_empty() {
                 continue;
@@ -212,12 +212,12 @@ impl Streams {
 
     /// A choice is over, or all are.
     fn end(&mut self, which: Option<u32>, work: &mut Work<'_>) -> Result<(), Stop> {
-        let keys: Vec<(u32, Voice)> = self.streams.keys().copied().collect();
+        let keys: Vec<(u32, Voice)> = self.voices.keys().copied().collect();
         for (choice, voice) in keys {
             if which.is_some_and(|which| which != choice) {
                 continue;
             }
-            let Some(mut stream) = self.streams.remove(&(choice, voice)) else { continue };
+            let Some(mut stream) = self.voices.remove(&(choice, voice)) else { continue };
             let edits = work.tally.edits();
             let rest = stream.scans.step(work.checks, String::new(), Until::End, work.tally)?;
             if !rest.is_empty() {
@@ -235,7 +235,7 @@ impl Streams {
     /// Probabilities name the words: they go on no sooner than these, and not where any of these
     /// were taken out.
     fn logprobs(&mut self, choice: u32, json: String, work: &mut Work<'_>) {
-        let Some(stream) = self.streams.get_mut(&(choice, Voice::Text)) else {
+        let Some(stream) = self.voices.get_mut(&(choice, Voice::Text)) else {
             return work.out.push(ModelEvent::Logprobs { choice, json });
         };
         if stream.changed {

@@ -39,7 +39,7 @@ pub(super) fn call(
         }
     }
     if let (true, Some(raw)) = (changed, &mut call.raw) {
-        raw.body = Default::default();
+        raw.body.clear();
     }
     Ok(changed)
 }

@@ -190,7 +190,9 @@ impl CheckWatch {
         let (mut frames, changed) = calls.release();
         if changed {
             self.streams.take_over();
-            frames.iter_mut().for_each(|frame| frame.raw = None);
+            for frame in &mut frames {
+                frame.raw = None;
+            }
         }
         Ok(frames)
     }

@@ -210,7 +210,7 @@ fn a_signed_thought_in_a_request_is_left_out_never_changed() {
 
 #[test]
 fn arguments_are_looked_at_whole_and_changed_or_refused() {
-    let split = [r#"{"a": "AKIAIOSF"#, r#"ODNN7EXAM"#, r#"PLE", "b": [1, "x"]}"#];
+    let split = [r#"{"a": "AKIAIOSF"#, r"ODNN7EXAM", r#"PLE", "b": [1, "x"]}"#];
     let guard_of = |action| guard(vec![Check::secrets().action(action).at([Stage::Arguments])]);
     let mut events = call(0, "shell", &split);
     events.extend(call(1, "shell", &[r#"{"b":2}"#]));
