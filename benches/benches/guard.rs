@@ -10,6 +10,7 @@ use doorward_core::{
     Admission, BoxFuture, Cx, Finish, Flow, Frame, Guard, Message, ModelCall, ModelEvent, Names,
     Params, Role, ToolCall, ToolChoice, ToolDef, ToolName, ToolReply,
 };
+use doorward_guardrails::checks::{Check, CheckedGuard, Checks, Stage};
 use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ToolEngine};
 use futures_util::FutureExt;
 use serde_json::json;
@@ -21,6 +22,7 @@ fn main() {
     judgements(&mut criterion);
     hiding(&mut criterion);
     filing(&mut criterion);
+    content(&mut criterion);
     criterion.final_summary();
 }
 
@@ -225,4 +227,52 @@ fn filing(criterion: &mut Criterion) {
             bench.iter_batched_ref(fresh, file, BatchSize::SmallInput);
         });
     }
+}
+
+/// Every rule that there is, in the order in which one would have them.
+fn every_check() -> Checks {
+    let checks = vec![Check::invisible(), Check::secrets(), Check::personal(), Check::links()];
+    Checks::compile(checks).unwrap()
+}
+
+fn content(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard/content checks");
+    let checks = every_check();
+    let clean = prose(1, 4 << 10);
+    let found = format!("{} AKIAIOSFODNN7EXAMPLE {}", &clean[..2048], &clean[2048..]);
+    group.throughput(Throughput::Bytes(clean.len() as u64));
+    for (name, text) in [("4 KiB, nothing found", &clean), ("4 KiB, a key in it", &found)] {
+        group.bench_function(name, |bench| bench.iter(|| checks.text(Stage::Request, text)));
+    }
+    for (name, check) in [
+        ("4 KiB, secrets", Check::secrets()),
+        ("4 KiB, personal data", Check::personal()),
+        ("4 KiB, links", Check::links()),
+        ("4 KiB, invisible", Check::invisible()),
+    ] {
+        let one = Checks::compile(vec![check]).unwrap();
+        group.bench_function(name, |bench| bench.iter(|| one.text(Stage::Request, &clean)));
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("guard/streaming window");
+    let guard: CheckedGuard = every_check().around(Arc::new(engine()));
+    let cx = cx("alice");
+    let words: Vec<&str> = clean.split_inclusive(' ').collect();
+    group.throughput(Throughput::Elements(words.len() as u64));
+    let admitted = || {
+        let call = &mut request(vec![Message::text(Role::User, "Hi")], 0);
+        let text =
+            |word: &&str| Frame::of(vec![ModelEvent::Text { choice: 0, text: (*word).into() }]);
+        (now(guard.admit(&cx, call)), words.iter().map(text).collect::<Vec<Frame>>())
+    };
+    group.bench_function("4 KiB in words", |bench| {
+        let pass = |(admission, frames): &mut (Admission, Vec<Frame>)| {
+            for frame in frames.drain(..) {
+                admission.watch.frame(frame);
+            }
+        };
+        bench.iter_batched_ref(admitted, pass, BatchSize::SmallInput);
+    });
+    group.finish();
 }

@@ -262,11 +262,11 @@ impl Verdicts for Webhook {
             if !self.may_ask() {
                 return Err(VerdictError("the webhook failed often and is left alone for a while"));
             }
-            let left = question.cx.deadline.map(|at| at.saturating_duration_since(self.clock.instant()));
+            let left =
+                question.cx.deadline.map(|at| at.saturating_duration_since(self.clock.instant()));
             let timeout = left.map_or(self.options.timeout, |left| left.min(self.options.timeout));
             let answer = tokio::time::timeout(timeout, self.exchange(question)).await;
-            let answer =
-                answer.unwrap_or(Err(VerdictError("the webhook did not answer in time")));
+            let answer = answer.unwrap_or(Err(VerdictError("the webhook did not answer in time")));
             self.note(answer.is_ok());
             answer
         })
@@ -386,8 +386,10 @@ fn read(protocol: WebhookProtocol, question: Question<'_>, body: &[u8]) -> Optio
                 return None;
             }
             let named = flagged.iter().flat_map(|it| &it.categories);
-            let mut names: Vec<&str> =
-                named.filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| &**name).collect();
+            let mut names: Vec<&str> = named
+                .filter(|(_, on)| **on == Value::Bool(true))
+                .map(|(name, _)| &**name)
+                .collect();
             names.sort_unstable();
             names.dedup();
             let reason = Some(names.join(", "));

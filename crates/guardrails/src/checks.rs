@@ -488,7 +488,8 @@ impl Checks {
     /// Where a rule is not known or not one, or a check cannot do what it is to do.
     pub fn compile(checks: Vec<Check>) -> Result<Self, CheckError> {
         let compiled = checks.into_iter().enumerate();
-        let list = compiled.map(|(index, check)| compile(index, check)).collect::<Result<_, _>>()?;
+        let list =
+            compiled.map(|(index, check)| compile(index, check)).collect::<Result<_, _>>()?;
         Ok(Self { list, stance: Stance::Enforce, names: None })
     }
 
@@ -528,9 +529,8 @@ impl Checks {
             let Applies { principals, teams, models, tools } = &check.applies;
             principals.is_empty() && teams.is_empty() && models.is_empty() && tools.is_empty()
         };
-        let fit = |check: &&Compiled| {
-            check.scans() && check.stages.contains(&stage) && everybody(check)
-        };
+        let fit =
+            |check: &&Compiled| check.scans() && check.stages.contains(&stage) && everybody(check);
         let mut text = text.to_owned();
         for check in self.list.iter().filter(fit) {
             let changed = Scans::whole(self, check, &text, &mut tally);
@@ -597,8 +597,7 @@ fn compile(index: usize, check: Check) -> Result<Compiled, CheckError> {
 }
 
 fn chosen_rules(index: usize, check: &Check) -> Result<Vec<Rule>, CheckError> {
-    let fail =
-        |key, at: Option<usize>, message: String| CheckError { index, key, message, at };
+    let fail = |key, at: Option<usize>, message: String| CheckError { index, key, message, at };
     let all = check.all_rules();
     for (key, names) in [("rules", &check.only), ("except", &check.except)] {
         let unknown = names.iter().position(|name| !all.iter().any(|rule| rule.id == *name));

@@ -146,8 +146,7 @@ struct Schemas(SchemaCache);
 
 impl Shapes for Schemas {
     fn check(&self, schema: &RawValue, value: &RawValue) -> Result<(), Misfit> {
-        let checked =
-            self.0.checked(schema).map_err(|error| Misfit::Schema(error.to_string()))?;
+        let checked = self.0.checked(schema).map_err(|error| Misfit::Schema(error.to_string()))?;
         let value = serde_json::from_str(value.get())
             .map_err(|_| Misfit::Value("it nests too deep".to_owned()))?;
         checked.check(&value).map_err(|violations| {

@@ -16,9 +16,10 @@ impl Stop {
     pub(super) fn signed() -> Self {
         Self {
             rule: "check.signed".to_owned(),
-            reason: "the thought behind the last tool calls holds what a check takes out, and it is \
+            reason:
+                "the thought behind the last tool calls holds what a check takes out, and it is \
                      signed: it can neither be changed nor left out"
-                .to_owned(),
+                    .to_owned(),
             code: Code::Forbidden,
         }
     }

@@ -139,7 +139,8 @@ impl Sieve {
         match selector {
             '\u{fe0e}' | '\u{fe0f}' => is_pictorial(base) || matches!(base, '0'..='9' | '#' | '*'),
             '\u{fe00}'..='\u{fe0d}' => {
-                is_ideograph(base) || matches!(base, '\u{2200}'..='\u{22ff}' | '\u{1000}'..='\u{109f}')
+                is_ideograph(base)
+                    || matches!(base, '\u{2200}'..='\u{22ff}' | '\u{1000}'..='\u{109f}')
             }
             '\u{180b}'..='\u{180d}' | '\u{180f}' => matches!(base, '\u{1800}'..='\u{18af}'),
             _ => is_ideograph(base),
@@ -148,9 +149,7 @@ impl Sieve {
 
     /// Whether it is a place to break a line, in a script without spaces.
     fn breaks(&self, char: char) -> bool {
-        let scripts = |base| {
-            matches!(base, '\u{e00}'..='\u{fff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')
-        };
+        let scripts = |base| matches!(base, '\u{e00}'..='\u{fff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}');
         matches!(char, '\u{200b}' | '\u{2060}')
             && self.last == self.base
             && self.base.is_some_and(scripts)
@@ -219,11 +218,9 @@ fn is_mark(char: char) -> bool {
 fn unseen(char: char) -> Option<Unseen> {
     Some(match char {
         '\u{e0000}'..='\u{e007f}' => Unseen::Tags,
-        '\u{61c}'
-        | '\u{200e}'
-        | '\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}' => Unseen::Bidi,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            Unseen::Bidi
+        }
         '\u{fe00}'..='\u{fe0f}'
         | '\u{e0100}'..='\u{e01ef}'
         | '\u{180b}'..='\u{180d}'
@@ -280,7 +277,8 @@ mod tests {
 
     #[test]
     fn what_nobody_sees_goes() {
-        let hidden: String = "ignore".chars().filter_map(|c| char::from_u32(0xe0000 + c as u32)).collect();
+        let hidden: String =
+            "ignore".chars().filter_map(|c| char::from_u32(0xe0000 + c as u32)).collect();
         let selectors = "\u{fe0f}\u{e0100}\u{e0121}\u{e01ef}";
         for (text, seen, kinds) in [
             (format!("a{hidden}b"), "ab", vec!["tags"]),

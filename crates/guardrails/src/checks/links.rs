@@ -62,12 +62,19 @@ pub(super) fn rules(images_only: bool) -> Vec<Rule> {
         reference,
         place(
             "html",
-            attribute("src|srcset|href|poster|background|data|action|formaction|cite|ping|xlink:href"),
+            attribute(
+                "src|srcset|href|poster|background|data|action|formaction|cite|ping|xlink:href",
+            ),
             24,
             Place::Attribute,
         ),
         css,
-        place("url", format!(r"\b[A-Za-z][A-Za-z0-9+.-]{{1,20}}{AUTHORITY}{REST}*"), 24, Place::Bare),
+        place(
+            "url",
+            format!(r"\b[A-Za-z][A-Za-z0-9+.-]{{1,20}}{AUTHORITY}{REST}*"),
+            24,
+            Place::Bare,
+        ),
         place("url", format!(r"\b(?i:www)\.[A-Za-z0-9-]{{1,63}}\.{REST}{{1,}}"), 8, Place::Bare),
     ]
 }
@@ -89,11 +96,8 @@ pub(super) fn judge(place: Place, text: &str, hosts: &[Pattern]) -> Option<Rulin
     // `srcset` lists several.
     let several = place == Place::Attribute && text.to_ascii_lowercase().starts_with("srcset");
     let leads = |address: &str| lead(address, place);
-    let verdicts: Vec<Lead> = if several {
-        address.split(',').map(leads).collect()
-    } else {
-        vec![leads(address)]
-    };
+    let verdicts: Vec<Lead> =
+        if several { address.split(',').map(leads).collect() } else { vec![leads(address)] };
     let allowed = |lead: &Lead| match lead {
         Lead::Nowhere => true,
         Lead::Host(host) => hosts.iter().any(|pattern| pattern.matches(host)),
@@ -115,8 +119,10 @@ pub(super) fn judge(place: Place, text: &str, hosts: &[Pattern]) -> Option<Rulin
 
 /// An address that leads nowhere, in the quotes that the other was in.
 fn blank(address: &str) -> String {
-    let open: String =
-        address.chars().take_while(|char| char.is_whitespace() || matches!(char, '"' | '\'')).collect();
+    let open: String = address
+        .chars()
+        .take_while(|char| char.is_whitespace() || matches!(char, '"' | '\''))
+        .collect();
     format!("{open}about:blank")
 }
 
@@ -147,9 +153,7 @@ fn lead(address: &str, place: Place) -> Lead {
     if place == Place::Bare && plain.get(..4).is_some_and(|it| it.eq_ignore_ascii_case("www.")) {
         return host(plain);
     }
-    let slashes = |text: &str| {
-        text.len() - text.trim_start_matches(['/', '\\']).len()
-    };
+    let slashes = |text: &str| text.len() - text.trim_start_matches(['/', '\\']).len();
     if slashes(plain) >= 2 {
         return host(&plain[slashes(plain)..]);
     }

@@ -184,11 +184,7 @@ fn deepest(error: &dyn std::error::Error) -> String {
 }
 
 impl Matcher {
-    pub(super) fn new(
-        rules: Vec<Rule>,
-        allow: Vec<Pattern>,
-        verify: bool,
-    ) -> Result<Self, Unfit> {
+    pub(super) fn new(rules: Vec<Rule>, allow: Vec<Pattern>, verify: bool) -> Result<Self, Unfit> {
         let patterns: Vec<&str> = rules.iter().map(|rule| &*rule.regex).collect();
         let dfa = build(&patterns).map_err(|why| {
             // Which of them is it?
@@ -296,7 +292,8 @@ impl Walker<'_> {
     /// The first place from `from` on where something may begin.
     pub(super) fn next(&self, text: &str, from: usize) -> Option<usize> {
         let bytes = text.as_bytes();
-        let mut word = from.checked_sub(1).and_then(|at| bytes.get(at)).copied().is_some_and(is_word);
+        let mut word =
+            from.checked_sub(1).and_then(|at| bytes.get(at)).copied().is_some_and(is_word);
         for (at, &byte) in bytes.iter().enumerate().skip(from) {
             if self.matcher.first[usize::from(word)][usize::from(byte)] {
                 // The middle of a character is no beginning.

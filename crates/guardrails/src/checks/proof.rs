@@ -154,7 +154,9 @@ pub(super) fn dni(text: &str) -> bool {
     };
     let letters = "TRWAGMYFPDXBNJZSQVHLCKE";
     number.len() == 8
-        && number.parse::<usize>().is_ok_and(|number| letters.get(number % 23..=number % 23) == Some(letter))
+        && number
+            .parse::<usize>()
+            .is_ok_and(|number| letters.get(number % 23..=number % 23) == Some(letter))
 }
 
 /// France: thirteen digits and their key modulo 97; Corsica writes 2A and 2B.
@@ -304,11 +306,7 @@ pub(super) fn random(text: &str) -> bool {
         .map(|share| -share * share.log2())
         .sum();
     let has = |kind: fn(&u8) -> bool| text.bytes().any(|byte| kind(&byte));
-    let kinds = [
-        has(u8::is_ascii_digit),
-        has(u8::is_ascii_lowercase),
-        has(u8::is_ascii_uppercase),
-    ];
+    let kinds = [has(u8::is_ascii_digit), has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase)];
     let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let floor = if hex { 3.0 } else { 4.2 };
     bits >= floor && kinds.into_iter().filter(|kind| *kind).count() >= if hex { 2 } else { 3 }

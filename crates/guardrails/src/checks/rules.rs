@@ -54,9 +54,14 @@ fn clouds() -> Vec<Rule> {
 
 fn code_hosts() -> Vec<Rule> {
     vec![
-        Rule::new("github_token", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b", 8).summed(proof::crc_base62),
+        Rule::new("github_token", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b", 8)
+            .summed(proof::crc_base62),
         Rule::new("github_fine_grained_token", r"\bgithub_pat_[A-Za-z0-9_]{82}\b", 14),
-        token("gitlab_token", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[A-Za-z0-9_-]{20,}", 10),
+        token(
+            "gitlab_token",
+            r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[A-Za-z0-9_-]{20,}",
+            10,
+        ),
         Rule::new("npm_token", r"\bnpm_[A-Za-z0-9]{36}\b", 8).summed(proof::crc_base62),
         token("pypi_token", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}", 24),
         token("docker_token", r"\bdckr_(?:pat|oat)_[A-Za-z0-9_-]{27,}", 14),
@@ -82,14 +87,22 @@ fn services() -> Vec<Rule> {
         Rule::new("mailgun_key", r"\bkey-[0-9a-f]{32}\b", 8),
         Rule::new("mailchimp_key", r"\b[0-9a-f]{32}-us[0-9]{1,2}\b", 16),
         Rule::new("telegram_token", r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}", 13),
-        Rule::new("discord_token", r"\b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", 28),
+        Rule::new(
+            "discord_token",
+            r"\b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}",
+            28,
+        ),
         token(
             "discord_webhook",
             r"\bhttps://(?:[a-z]{1,8}\.)?discord(?:app)?\.com/api/webhooks/[0-9]{16,20}/[A-Za-z0-9_-]{40,}",
             60,
         ),
         Rule::new("shopify_token", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b", 10),
-        Rule::new("square_token", r"\b(?:sq0[a-z]{3}-[A-Za-z0-9_-]{22,43}|EAAA[A-Za-z0-9_-]{60})", 10),
+        Rule::new(
+            "square_token",
+            r"\b(?:sq0[a-z]{3}-[A-Za-z0-9_-]{22,43}|EAAA[A-Za-z0-9_-]{60})",
+            10,
+        ),
         token("notion_token", r"\b(?:ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43})", 11),
         Rule::new("figma_token", r"\bfig[dour]_[A-Za-z0-9_-]{40}", 8),
         Rule::new("postman_key", r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b", 8),

@@ -77,7 +77,11 @@ impl Tally {
         }
         Err(Stop {
             rule: format!("check.{}.failed", check.family),
-            reason: format!("the check `{}` could not look at the {}: {why}", check.title, self.word()),
+            reason: format!(
+                "the check `{}` could not look at the {}: {why}",
+                check.title,
+                self.word()
+            ),
             code: Code::Forbidden,
         })
     }
@@ -224,11 +228,12 @@ impl Scan {
             (Self::Match(window), Kind::Match(matcher)) => {
                 let stage = tally.stage;
                 let mut editor = Editor { check, action, tally, rule: String::new() };
-                let done = window.push(matcher, piece, &mut editor, out).and_then(|()| match until {
-                    Until::More => Ok(()),
-                    Until::Cut => window.interrupt(matcher, &mut editor, out),
-                    Until::End => window.finish(matcher, &mut editor, out),
-                });
+                let done =
+                    window.push(matcher, piece, &mut editor, out).and_then(|()| match until {
+                        Until::More => Ok(()),
+                        Until::Cut => window.interrupt(matcher, &mut editor, out),
+                        Until::End => window.finish(matcher, &mut editor, out),
+                    });
                 match done {
                     Ok(()) => Ok(()),
                     Err(Halt::Refused) => Err(Stop::found(check, &editor.rule, stage)),

@@ -107,12 +107,7 @@ impl Streams {
         Ok((!events.is_empty()).then(|| Frame::of(events)))
     }
 
-    fn event(
-        &mut self,
-        event: ModelEvent,
-        until: Until,
-        work: &mut Work<'_>,
-    ) -> Result<(), Stop> {
+    fn event(&mut self, event: ModelEvent, until: Until, work: &mut Work<'_>) -> Result<(), Stop> {
         match event {
             ModelEvent::Text { choice, text } => self.say(Voice::Text, choice, &text, until, work),
             ModelEvent::Refusal { choice, text } => {
@@ -174,10 +169,10 @@ impl Streams {
     ) -> Result<(), Stop> {
         self.cut(|(of, other)| of == choice && other != voice, work)?;
         let (checks, chosen) = (work.checks, &self.chosen);
-        let stream = self.voices.entry((choice, voice)).or_insert_with(|| Stream {
-            scans: Scans::of(checks, chosen),
-            ..Stream::default()
-        });
+        let stream = self
+            .voices
+            .entry((choice, voice))
+            .or_insert_with(|| Stream { scans: Scans::of(checks, chosen), ..Stream::default() });
         let edits = work.tally.edits();
         let told = stream.scans.step(checks, text.to_owned(), until, work.tally)?;
         stream.changed |= work.tally.edits() != edits;

@@ -60,13 +60,12 @@ impl CheckWatch {
         }
         let format = call.params.response_format.clone();
         let format = format.filter(|format| !matches!(format, ResponseFormat::Text));
-        let whole = answer.iter().filter_map(|at| checks.list.get(*at)).any(|check| {
-            match &check.kind {
+        let whole =
+            answer.iter().filter_map(|at| checks.list.get(*at)).any(|check| match &check.kind {
                 Kind::Verdicts(_) => true,
                 Kind::Shape(_) => format.is_some(),
                 Kind::Match(_) | Kind::Unseen | Kind::Size(_) => false,
-            }
-        });
+            });
         let denied = call.tools.iter().find(|tool| tool.name.ends_with(DENIED));
         let tools = if arguments.is_empty() { vec![] } else { call.tools.clone() };
         Box::new(Self {

@@ -42,10 +42,9 @@ fn whatever_would_be_fetched_or_opened_is_words() {
 
 #[test]
 fn what_leads_nowhere_else_stays() {
-    let checks = compile(vec![Check::links().allow(vec![
-        Pattern::new("corp.example"),
-        Pattern::new("*.corp.example"),
-    ])]);
+    let checks = compile(vec![
+        Check::links().allow(vec![Pattern::new("corp.example"), Pattern::new("*.corp.example")]),
+    ]);
     for text in [
         "[docs](/guide/a.md), [top](#top) and [me](mailto:a@b.example)",
         "![logo](https://corp.example/logo.png) https://cdn.corp.example/x?u=https://a.example",

@@ -172,7 +172,8 @@ fn a_checksum_counts_where_it_is_asked_for() {
 #[test]
 fn own_patterns_and_guesses() {
     let own = vec![("ticket".to_owned(), "SEC-[0-9]{4,6}".to_owned())];
-    let checks = compile(vec![Check::patterns(own), Check::secrets().rules(["assigned", "random"])]);
+    let checks =
+        compile(vec![Check::patterns(own), Check::secrets().rules(["assigned", "random"])]);
     let (left, found) = screened(&checks, "SEC-12345: password = \"hunter2hunter2\"");
     assert_eq!(left, "[redacted:ticket]: password = \"[redacted:assigned]\"");
     assert_eq!(found, ["check.patterns.ticket", "check.secrets.assigned"]);

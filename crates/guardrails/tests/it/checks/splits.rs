@@ -35,14 +35,40 @@ fn whole(text: &str) -> String {
 /// Pieces that mean something to some rule, next to pieces that almost do.
 fn pieces() -> impl Strategy<Value = String> {
     let known: Vec<String> = [
-        AWS, IBAN, CARD, "alice@corp.com", "bob@x", "+49 151 2345678", "123-45-6789",
-        "![a](https://evil.example/?d=1)", "[b]: //evil.example/x", "<img src=\"https://e.example\">",
-        "https://", "www.evil.example/a", "2001:db8::1", "postgres://u:secret1@h/d",
+        AWS,
+        IBAN,
+        CARD,
+        "alice@corp.com",
+        "bob@x",
+        "+49 151 2345678",
+        "123-45-6789",
+        "![a](https://evil.example/?d=1)",
+        "[b]: //evil.example/x",
+        "<img src=\"https://e.example\">",
+        "https://",
+        "www.evil.example/a",
+        "2001:db8::1",
+        "postgres://u:secret1@h/d",
         "-----BEGIN PRIVATE KEY-----\nMIIabc/+=\n-----END PRIVATE KEY-----\n",
-        "-----BEGIN PRIVATE KEY-----", "-----END ", "ghp_", "sk-proj-abcdefghijklmnopqrstuvwx",
-        "eyJhbGciOiJI.eyJzdWIiOiIx.c2ln", "👩🏽\u{200d}💻", "a\u{200b}b", "\u{e0061}\u{e0062}",
-        "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}", " ", "\n", ".", "é", "-", "1", "A",
-        "](", "://", "and ",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----END ",
+        "ghp_",
+        "sk-proj-abcdefghijklmnopqrstuvwx",
+        "eyJhbGciOiJI.eyJzdWIiOiIx.c2ln",
+        "👩🏽\u{200d}💻",
+        "a\u{200b}b",
+        "\u{e0061}\u{e0062}",
+        "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+        " ",
+        "\n",
+        ".",
+        "é",
+        "-",
+        "1",
+        "A",
+        "](",
+        "://",
+        "and ",
     ]
     .map(str::to_owned)
     .into();
@@ -132,7 +158,10 @@ fn prose_is_kept_back_by_no_more_than_a_word() {
     let guard = guarded();
     let mut admission = admit(&guard, &mut asked("Hi")).unwrap();
     let (mut came, mut shown) = (0, 0);
-    for word in "The quick brown fox jumps over the lazy dog, and 17 times so. ".repeat(8).split_inclusive(' ') {
+    for word in "The quick brown fox jumps over the lazy dog, and 17 times so. "
+        .repeat(8)
+        .split_inclusive(' ')
+    {
         came += word.len();
         let frame = doorward_core::Frame::of(vec![text(word)]);
         if let doorward_core::Flow::Pass(frame) = admission.watch.frame(frame) {

@@ -24,8 +24,7 @@ fn signature() -> ModelEvent {
 
 fn call(number: u32, name: &str, pieces: &[&str]) -> Vec<ModelEvent> {
     let (id, name) = (number.to_string(), name.to_owned());
-    let mut events =
-        vec![ModelEvent::ToolStart { call: number, choice: 0, id, name, state: None }];
+    let mut events = vec![ModelEvent::ToolStart { call: number, choice: 0, id, name, state: None }];
     events.extend(
         pieces.iter().map(|json| ModelEvent::ToolDelta { call: number, json: (*json).to_owned() }),
     );
@@ -95,8 +94,12 @@ fn a_request_is_changed_wherever_it_holds_text() {
 fn what_is_clean_keeps_its_bytes() {
     let guard = guard(vec![Check::secrets(), Check::invisible()]);
     let mut request = asked("What is the weather like?");
-    let raw =
-        RawCall { dialect: DialectId::OPENAI_CHAT, body: "{}".into(), model: 0..0, headers: vec![] };
+    let raw = RawCall {
+        dialect: DialectId::OPENAI_CHAT,
+        body: "{}".into(),
+        model: 0..0,
+        headers: vec![],
+    };
     request.raw = Some(raw);
     let mut admission = admit(&guard, &mut request).unwrap();
     assert_eq!(&*request.raw.unwrap().body, b"{}");
@@ -148,8 +151,7 @@ fn what_is_only_observed_flows_at_once_and_as_it_came() {
     let guard = guard(vec![Check::secrets().action(Action::Observe)]);
     let mut admission = admit(&guard, &mut asked("Hi")).unwrap();
     let pieces = AWS.split_at(9);
-    let out =
-        drive(&mut admission, frames(vec![text(pieces.0), text(pieces.1), ModelEvent::Done]));
+    let out = drive(&mut admission, frames(vec![text(pieces.0), text(pieces.1), ModelEvent::Done]));
     let out = out.unwrap();
     assert!(out.iter().all(|frame| frame.raw.is_some()));
     let found = admission.watch.found();
@@ -175,7 +177,8 @@ fn a_changed_thought_loses_its_signature_and_an_untouched_one_keeps_it() {
         let mut admission = admit(&guard, &mut asked("Hi")).unwrap();
         let events = vec![thought(words), signature(), text("so. "), ModelEvent::Done];
         let out = drive(&mut admission, frames(events)).unwrap();
-        let is_signature = |event: &ModelEvent| matches!(event, ModelEvent::ReasoningSignature { .. });
+        let is_signature =
+            |event: &ModelEvent| matches!(event, ModelEvent::ReasoningSignature { .. });
         let kept = out.iter().flat_map(|frame| &frame.events).any(is_signature);
         assert_eq!(kept, signed, "{words}");
         assert!(!format!("{out:?}").contains(AWS));
