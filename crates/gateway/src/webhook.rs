@@ -127,9 +127,10 @@ impl Webhook {
             }),
             WebhookProtocol::Portkey => {
                 let content = texts(question.content).join("\n");
-                let (side, event) = match is_outbound(question.stage) {
-                    true => ("request", "beforeRequestHook"),
-                    false => ("response", "afterRequestHook"),
+                let (side, event) = if is_outbound(question.stage) {
+                    ("request", "beforeRequestHook")
+                } else {
+                    ("response", "afterRequestHook")
                 };
                 json!({ side: { "text": content }, "eventType": event })
             }
@@ -385,8 +386,8 @@ fn read(protocol: WebhookProtocol, question: Question<'_>, body: &[u8]) -> Optio
             if told.results.is_empty() {
                 return None;
             }
-            let named = flagged.iter().flat_map(|it| &it.categories);
-            let mut names: Vec<&str> = named
+            let categories = flagged.iter().flat_map(|it| &it.categories);
+            let mut names: Vec<&str> = categories
                 .filter(|(_, on)| **on == Value::Bool(true))
                 .map(|(name, _)| &**name)
                 .collect();
