@@ -14,6 +14,7 @@ use crate::fingerprint;
 use crate::json::Json;
 use crate::result::{Weighing, media_mark};
 use crate::scope::{Kind, Scope};
+use crate::seen;
 use crate::turn_store::{Claim, Denial, FiledLeaf, FiledText, Filing, Grant, Mark, StoreError};
 use crate::words;
 
@@ -278,6 +279,7 @@ impl Shelf<'_> {
             let integrity = integrity.min(self.ceiling);
             self.filing.leaves.push((mark, FiledLeaf { result: self.result, integrity }));
         }
+        self.filing.leaves.extend(weighing.records.leaves(self.scope, self.ceiling));
         self.print(&weighing.untrusted);
     }
 
@@ -289,6 +291,7 @@ impl Shelf<'_> {
     fn print(&mut self, texts: &[String]) {
         for text in texts {
             self.filing.prints.extend(fingerprint::prints(text, self.scope.seed()));
+            self.filing.prints.extend(seen::prints(text, self.scope.seed()));
         }
         self.filing.printed = Arc::new(Label::untrusted(self.source.clone()));
     }

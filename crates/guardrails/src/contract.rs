@@ -1,14 +1,22 @@
 //! Tool contracts: what a tool does, what its result is worth, and what its arguments need.
 
 mod compile;
+mod hints;
 mod index;
+#[cfg(feature = "packs")]
+mod pack;
 mod schema;
 mod spec;
 
 pub use compile::ContractError;
-pub use index::Contracts;
+pub use hints::Hints;
+pub use index::{Contracts, Origin};
+#[cfg(feature = "packs")]
+pub use pack::{PackError, pack, pack_names};
 pub use schema::{Finding, FindingKind};
-pub use spec::{ContractSpec, EffectKind, FieldSpec, Mode, Requires, ResultSpec, Ungranted};
+pub use spec::{
+    ContractSpec, EffectKind, FieldSpec, Mode, Requires, ResultSpec, SinkKind, SinkSpec, Ungranted,
+};
 
 use doorward_core::{Integrity, Label, Readers};
 
@@ -24,11 +32,21 @@ pub struct Contract {
     fields: Vec<(Pointer, Integrity)>,
     /// `None`: every argument that is not content. `Some([])`: the decision to call.
     control: Option<Vec<Pointer>>,
+    sinks: Vec<Sink>,
     content: Vec<Pointer>,
+    intent: Option<Vec<Box<str>>>,
     requires: Option<Requires>,
     mode: Mode,
     hide: bool,
     ungranted: Ungranted,
+}
+
+/// A controlling argument whose kind of value is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Sink {
+    pointer: Pointer,
+    pub(crate) kind: SinkKind,
+    pub(crate) requires: Option<Requires>,
 }
 
 impl Contract {
@@ -42,7 +60,9 @@ impl Contract {
             readers: Readers::Public,
             fields: Vec::new(),
             control: None,
+            sinks: Vec::new(),
             content: Vec::new(),
+            intent: None,
             requires: Some(Requires::default()),
             mode: Mode::Deny,
             hide: true,
@@ -95,6 +115,48 @@ impl Contract {
     /// Whether a value or context with this label may control a call.
     pub fn is_met_by(&self, label: &Label) -> bool {
         self.requires.is_none_or(|requires| requires.is_met_by(label))
+    }
+
+    /// The same, with what a server says of its own tool taken in where that is stricter: whoever
+    /// calls its tool destructive is believed, whoever calls it harmless is not.
+    #[must_use]
+    pub(crate) fn tightened_by(&self, hints: Hints) -> Self {
+        let mut tightened = self.clone();
+        if hints.destructive == Some(true) && !hints.read_only.unwrap_or(false) {
+            if tightened.effect == EffectKind::Read {
+                tightened.control = None;
+                tightened.hide = true;
+            }
+            if !matches!(tightened.effect, EffectKind::Commit | EffectKind::Admin) {
+                tightened.effect = EffectKind::Destroy;
+            }
+            tightened.requires.get_or_insert_default();
+        }
+        if hints.open_world == Some(true) && hints.read_only == Some(true) {
+            // What comes from anywhere is anybody's.
+            tightened.result = Integrity::Untrusted;
+            tightened.fields.clear();
+        }
+        tightened
+    }
+
+    /// Whether a context with this label may control a call, whatever its arguments.
+    pub(crate) fn is_met_wholly_by(&self, label: &Label) -> bool {
+        self.is_met_by(label)
+            && self.sinks.iter().filter_map(|sink| sink.requires).all(|r| r.is_met_by(label))
+    }
+
+    /// The words one of which must ask for a call; `None` where none is needed.
+    pub(crate) fn intent(&self) -> Option<&[Box<str>]> {
+        self.intent.as_deref()
+    }
+
+    /// The sink that takes the value at `path`, the most exact one.
+    pub(crate) fn sink_at(&self, path: &[Step<'_>]) -> Option<&Sink> {
+        self.sinks
+            .iter()
+            .filter(|sink| sink.pointer.covers(path))
+            .max_by_key(|sink| sink.pointer.rank())
     }
 
     /// Whether the tool is taken out of a model's sight under this label. Monotone: once hidden,

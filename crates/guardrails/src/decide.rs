@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use doorward_core::{Decision, Label};
 
-use crate::contract::{Contract, EffectKind, Mode, Requires};
+use crate::contract::{Contract, EffectKind, Mode, Requires, SinkKind};
 use crate::json::Json;
 use crate::pointer::Step;
 use crate::words;
@@ -21,6 +21,9 @@ pub(crate) struct Case<'a> {
     pub(crate) arguments: &'a Json<'a>,
     /// All that the model was told, at its worst.
     pub(crate) context: &'a Label,
+    /// Whether values that a good context could use freely are looked at all the same: they may
+    /// stand in untrusted text of another conversation.
+    pub(crate) watchful: bool,
 }
 
 /// A value that controls a call.
@@ -28,6 +31,11 @@ pub(crate) struct Case<'a> {
 pub(crate) struct Leaf<'a> {
     /// How the argument is named to a reader.
     pub(crate) pointer: Cow<'a, str>,
+    /// The last name on the way to it.
+    pub(crate) argument: &'a str,
+    /// What kind of value is taken there, where that is declared.
+    pub(crate) kind: Option<SinkKind>,
+    pub(crate) requires: Requires,
     pub(crate) value: Value<'a>,
 }
 
@@ -51,33 +59,52 @@ pub(crate) enum Look<'a> {
 impl<'a> Case<'a> {
     /// Decides, or says which values' labels decide.
     pub(crate) fn look(&self) -> Look<'a> {
-        let Some(requires) = self.contract.requires() else {
+        if self.contract.requires().is_none() {
             return Look::Settled(Decision::allow("contract.read", "it only reads"));
-        };
-        if requires.is_met_by(self.context) {
-            let reason = "nothing the model was told forbids it";
-            return Look::Settled(Decision::allow("contract.context", reason));
         }
-        if self.contract.controls_decision() {
-            return Look::Settled(self.refuse_decision());
+        let met = self.is_met();
+        if met && !self.watchful {
+            return Look::Settled(Self::allow_by_context());
         }
-        let leaves = self.controlling();
-        if leaves.is_empty() {
-            return Look::Settled(self.refuse_decision());
-        }
-        Look::Trace(leaves)
+        let leaves =
+            if self.contract.controls_decision() { Vec::new() } else { self.controlling() };
+        Look::Settled(match (leaves.is_empty(), met) {
+            (true, true) => Self::allow_by_context(),
+            (true, false) => self.refuse_decision(),
+            (false, _) => return Look::Trace(leaves),
+        })
+    }
+
+    /// Whether the context alone meets the contract.
+    pub(crate) fn is_met(&self) -> bool {
+        self.contract.is_met_wholly_by(self.context)
+    }
+
+    fn allow_by_context() -> Decision {
+        Decision::allow("contract.context", "nothing the model was told forbids it")
     }
 
     /// Decides by the labels of the values that [`look`](Self::look) asked for, in order.
-    pub(crate) fn settle(&self, leaves: &[Leaf<'_>], labels: &[Label]) -> Decision {
-        let requires = self.contract.requires().unwrap_or_default();
+    /// `intended`: whether the user asked for such a call in words that the contract names.
+    pub(crate) fn settle(
+        &self,
+        leaves: &[Leaf<'_>],
+        labels: &[Label],
+        intended: bool,
+    ) -> Decision {
         for (at, leaf) in leaves.iter().enumerate() {
             // A label that is missing for whatever reason is the worst.
             let worst = Label::default();
             let label = labels.get(at).unwrap_or(&worst);
-            if !requires.is_met_by(label) {
-                return self.refuse_leaf(leaf, label, requires);
+            if !leaf.requires.is_met_by(label) {
+                return self.refuse_leaf(leaf, label, intended);
             }
+        }
+        if self.is_met() {
+            return Self::allow_by_context();
+        }
+        if !intended {
+            return self.refuse_intent();
         }
         Decision::allow(
             "contract.provenance",
@@ -105,8 +132,12 @@ impl<'a> Case<'a> {
         gather.value(self.arguments);
         if gather.empties_count {
             let missing = self.contract.control().iter().zip(&gather.met);
+            let requires = self.contract.requires().unwrap_or_default();
             let missing = missing.filter(|(_, met)| !**met).map(|(pointer, _)| Leaf {
                 pointer: Cow::Borrowed(pointer.as_str()),
+                argument: "",
+                kind: None,
+                requires,
                 value: Value::Choice,
             });
             gather.leaves.extend(missing);
@@ -126,27 +157,64 @@ impl<'a> Case<'a> {
             .with_remedy(self.operator())
     }
 
-    fn refuse_leaf(&self, leaf: &Leaf<'_>, label: &Label, requires: Requires) -> Decision {
+    fn refuse_intent(&self) -> Decision {
+        let tool = self.tool;
+        let reason = format!(
+            "`{tool}` was not called: your own words name its arguments but do not ask for this, \
+             and the model has read {}.",
+            words::sources(self.context)
+        );
+        self.refuse("contract.intent", reason)
+            .with_remedy(self.saying())
+            .with_remedy(words::FRESH_START)
+            .with_remedy(self.operator())
+    }
+
+    /// The remedy for a call that the user's words do not ask for.
+    fn saying(&self) -> String {
+        let asking = self.contract.intent().unwrap_or_default();
+        let word = asking.first().map_or("do it", |word| word);
+        format!("ask for it in your own message, with a word such as `{word}`")
+    }
+
+    fn refuse_leaf(&self, leaf: &Leaf<'_>, label: &Label, intended: bool) -> Decision {
         let (tool, pointer) = (self.tool, &leaf.pointer);
-        let by_control = label.integrity < requires.control;
+        let by_control = label.integrity < leaf.requires.control;
         let (rule, what) = if by_control {
             ("contract.control", "its value does not come from")
         } else {
             ("contract.choice", "its value was not chosen by")
         };
-        let who = match if by_control { requires.control } else { requires.choice } {
+        let needed = if by_control { leaf.requires.control } else { leaf.requires.choice };
+        let who = match needed {
             doorward_core::Integrity::Trusted => "a trusted source",
             _ => "the user",
         };
-        let reason = format!(
-            "`{tool}` was not called: for its argument `{pointer}`, {what} {who}, and the model \
-             has read {}.",
-            words::sources(self.context)
-        );
-        self.refuse(rule, reason)
-            .with_remedy(format!("name the value of `{pointer}` in your own message"))
-            .with_remedy(words::FRESH_START)
-            .with_remedy(self.operator())
+        // In a conversation that has read nothing of the kind, the value itself was met elsewhere.
+        let elsewhere = self.is_met();
+        let reason = if elsewhere {
+            format!(
+                "`{tool}` was not called: for its argument `{pointer}`, {what} {who}: it stands in \
+                 {}, which was read in another conversation.",
+                words::sources(label)
+            )
+        } else {
+            format!(
+                "`{tool}` was not called: for its argument `{pointer}`, {what} {who}, and the \
+                 model has read {}.",
+                words::sources(self.context)
+            )
+        };
+        let mut decision = self
+            .refuse(rule, reason)
+            .with_remedy(format!("name the value of `{pointer}` in your own message"));
+        if !intended && !elsewhere {
+            decision = decision.with_remedy(self.saying());
+        }
+        if !elsewhere {
+            decision = decision.with_remedy(words::FRESH_START);
+        }
+        decision.with_remedy(self.operator())
     }
 
     /// A refusal in the contract's mode. Neither an approver nor a quarantine is connected, so
@@ -243,7 +311,19 @@ impl<'c, 'a: 'c> Gather<'c, 'a> {
             (None, Some(Step::Key(name))) => Cow::Owned(format!("/{}", words::plain(name))),
             (None, _) => Cow::Borrowed("/"),
         };
-        self.leaves.push(Leaf { pointer, value });
+        let sink = self.contract.sink_at(&self.path);
+        let own = self.contract.requires().unwrap_or_default();
+        let argument = self.path.iter().rev().find_map(|step| match step {
+            Step::Key(name) => Some(*name),
+            Step::Index(_) => None,
+        });
+        self.leaves.push(Leaf {
+            pointer,
+            argument: argument.unwrap_or_default(),
+            kind: sink.map(|sink| sink.kind),
+            requires: sink.and_then(|sink| sink.requires).unwrap_or(own),
+            value,
+        });
     }
 }
 

@@ -300,7 +300,9 @@ impl ToolEngine {
         let scope = self.inner.scope(cx);
         let recognised = {
             let history = History::of(&call.messages);
-            fold::recognise(&self.inner, &contracts, &scope, cx, &history).await.map_err(failed)?
+            let hosted = call.tools.iter().any(|tool| tool.opaque.is_some());
+            let recognised = fold::recognise(&self.inner, &contracts, &scope, cx, &history, hosted);
+            recognised.await.map_err(failed)?
         };
         let label = recognised.standing.label.clone();
         let (hidden, denied_as) = self.hide(&contracts, call, &label);

@@ -52,6 +52,11 @@ pub(crate) fn take_out<'a>(prints: &mut Vec<u64>, texts: impl Iterator<Item = &'
     }
 }
 
+/// The fingerprint of one folded value, which no text's own fingerprint equals but by chance.
+pub(crate) fn value(folded: &[u8], seed: u64) -> u64 {
+    mix(Keys::new(seed).hash(folded) ^ (folded.len() as u64) << 32, seed.rotate_left(29))
+}
+
 /// A text's letters and digits in lower case; all else drops out.
 struct Reduced {
     bytes: Vec<u8>,

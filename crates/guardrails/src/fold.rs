@@ -11,9 +11,10 @@ use crate::engine::{Inner, UserRole};
 use crate::fingerprint;
 use crate::history::{self, History, Item};
 use crate::provenance::Provenance;
-use crate::result;
+use crate::result::{self, Weighing};
 use crate::scope::{Kind, Scope};
-use crate::turn_store::{FiledText, Filing, Mark, Standing, StoreError};
+use crate::seen;
+use crate::turn_store::{FiledLeaf, FiledText, Filing, Mark, Standing, StoreError};
 use crate::words;
 
 /// The most results, borrowed texts and system texts that are told apart in one conversation.
@@ -25,16 +26,21 @@ pub(crate) struct Recognised {
     /// The chain at the end of the request.
     pub(crate) head: Mark,
     /// The texts that are the user's and the operator's own, where they may be needed: in a
-    /// conversation that holds anything less.
+    /// conversation that holds anything less, or where others of the principal do.
     pub(crate) own: Provenance,
+    /// Whether values may have been met in untrusted data of this principal's.
+    pub(crate) watchful: bool,
 }
 
+/// `hosted`: whether the provider may run tools within the answer, so that a good context may not
+/// last until its end.
 pub(crate) async fn recognise(
     inner: &Inner,
     contracts: &Contracts,
     scope: &Scope,
     cx: &Cx,
     history: &History<'_>,
+    hosted: bool,
 ) -> Result<Recognised, StoreError> {
     let chain = history.chain(scope);
     let (from, standing) = begin(inner, cx, inner.store.recall(&chain, inner.now()).await?);
@@ -42,9 +48,17 @@ pub(crate) async fn recognise(
     let mut fold = Fold { inner, contracts, scope, standing, history, unknown, may_repeat: None };
     fold.begin_turn(cx, from);
     let system = fold.weigh_system().await?;
+    let clean = fold.standing.label.is_trusted();
+    let mut tainted_at = None;
     for at in from..history.items.len() {
         fold.fold_item(at).await?;
         fold.print_unknown(at, &system).await?;
+        if clean && tainted_at.is_none() && !fold.standing.label.is_trusted() {
+            tainted_at = Some(at);
+        }
+    }
+    if let Some(at) = tainted_at {
+        fold.mark_cut(&chain[..at]).await?;
     }
     if let Some(last) = chain.last() {
         let expires = inner.now().after(inner.lifetimes.conversation);
@@ -53,18 +67,21 @@ pub(crate) async fn recognise(
     // Only what was answered under a system text is bound to it: the items alone may begin another
     // conversation under another one.
     absorb_system(&mut fold.standing, &system);
+    fold.weigh_cut(&chain).await?;
     if !fold.standing.label.is_trusted() {
         let expires = inner.now().after(inner.lifetimes.tainted);
         inner.store.taint(scope.owner(), &fold.standing.label, expires).await?;
     }
+    let watchful = fold.may_repeat().await?;
     let standing = fold.standing;
-    let own = if has_own_words(&standing) {
-        Provenance::of(own_texts(history, &history.items, &standing, &system))
+    let own = if has_own_words(&standing) || (watchful || hosted) && !standing.crowded {
+        let (operator, person) = own_texts(history, &history.items, &standing, &system);
+        Provenance::of_both(operator, person)
     } else {
         Provenance::default()
     };
     let head = chain.last().copied().unwrap_or_else(|| history::origin(scope));
-    Ok(Recognised { standing, head, own })
+    Ok(Recognised { standing, head, own, watchful })
 }
 
 /// A system text's mark, and the label of what it repeats.
@@ -120,7 +137,7 @@ fn own_texts<'a>(
     items: &'a [Item<'_>],
     standing: &'a Standing,
     system: &'a [Weighed],
-) -> impl Iterator<Item = &'a str> {
+) -> (impl Iterator<Item = &'a str>, impl Iterator<Item = &'a str>) {
     let system = history.system.iter().zip(system);
     let system = system.filter(|(_, (_, copied))| copied.is_none()).map(|(text, _)| *text);
     let user = items.iter().filter_map(|item| match item {
@@ -131,7 +148,7 @@ fn own_texts<'a>(
         .enumerate()
         .filter(|(at, _)| !u32::try_from(*at).is_ok_and(|at| standing.borrowed.contains(&at)))
         .map(|(_, text)| text);
-    system.chain(user)
+    (system, user)
 }
 
 struct Fold<'a> {
@@ -149,9 +166,7 @@ struct Fold<'a> {
 impl Fold<'_> {
     /// A new turn begins where somebody asks for something; results alone go on with the old one.
     fn begin_turn(&mut self, cx: &Cx, from: usize) {
-        let asked = self.history.items[from..].iter().any(|item| {
-            matches!(item, Item::User { .. } | Item::UserMedia(_) | Item::UserOpaque(_))
-        });
+        let asked = self.history.items[from..].iter().any(is_users);
         if asked {
             self.standing.turn = cx.turn;
         }
@@ -176,20 +191,51 @@ impl Fold<'_> {
 
     /// The label of the text on file that this text repeats.
     async fn copied(&mut self, text: &str) -> Result<Option<Label>, StoreError> {
-        let (store, now) = (&self.inner.store, self.inner.now());
-        let may_repeat = match self.may_repeat {
-            Some(known) => known,
-            None => store.prints_of(self.scope.owner(), now).await?,
-        };
-        self.may_repeat = Some(may_repeat);
-        if !may_repeat {
+        if !self.may_repeat().await? {
             return Ok(None);
         }
+        let (store, now) = (&self.inner.store, self.inner.now());
         let prints = fingerprint::prints(text, self.scope.seed());
         if prints.is_empty() {
             return Ok(None);
         }
         store.printed(&prints, now).await
+    }
+
+    /// Whether the principal has fingerprints on file.
+    async fn may_repeat(&mut self) -> Result<bool, StoreError> {
+        let known = match self.may_repeat {
+            Some(known) => known,
+            None => self.inner.store.prints_of(self.scope.owner(), self.inner.now()).await?,
+        };
+        self.may_repeat = Some(known);
+        Ok(known)
+    }
+
+    /// Notes what was asked when untrusted data was read, so that a history that is cut back to
+    /// there is no cleaner: whoever steers the model remembers. Further back, or with words of the
+    /// user's behind it, it is another matter.
+    async fn mark_cut(&self, before: &[Mark]) -> Result<(), StoreError> {
+        let asked = self.history.items[..before.len()].iter().rposition(is_users).unwrap_or(0);
+        let expires = self.inner.now().after(self.inner.lifetimes.tainted);
+        for prefix in &before[asked.min(before.len())..] {
+            let cut = self.scope.mark(Kind::Cut, &[prefix.as_bytes()]);
+            self.inner.store.remember(cut, &self.standing, expires).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what this very beginning was gone on with.
+    async fn weigh_cut(&mut self, chain: &[Mark]) -> Result<(), StoreError> {
+        let Some(head) = chain.last() else { return Ok(()) };
+        if !self.standing.label.is_trusted() || !self.may_repeat().await? {
+            return Ok(());
+        }
+        let cut = [self.scope.mark(Kind::Cut, &[head.as_bytes()])];
+        if let Some((_, gone_on)) = self.inner.store.recall(&cut, self.inner.now()).await? {
+            self.standing.label.absorb(&gone_on.label);
+        }
+        Ok(())
     }
 
     async fn fold_item(&mut self, at: usize) -> Result<(), StoreError> {
@@ -226,7 +272,8 @@ impl Fold<'_> {
         let unknown = std::mem::take(&mut self.unknown);
         self.may_repeat = Some(true);
         let before = &self.history.items[..at];
-        let own = own_texts(self.history, before, &self.standing, system);
+        let (operator, person) = own_texts(self.history, before, &self.standing, system);
+        let own = operator.chain(person);
         let unknown = unknown.iter().map(String::as_str);
         print(self.inner, self.scope, unknown, own, &self.standing.label).await
     }
@@ -279,8 +326,10 @@ impl Fold<'_> {
             self.unknown.push(result.text());
             return Ok(Label::untrusted(source));
         }
-        let (integrity, untrusted) = result::weigh_own(contract, result);
-        self.unknown.extend(untrusted);
+        let weighing = result::weigh_own(contract, result);
+        let integrity = weighing.worst.unwrap_or_default();
+        self.file_own(result, &weighing).await?;
+        self.unknown.extend(weighing.untrusted);
         if integrity == Integrity::Untrusted {
             return Ok(Label::untrusted(source));
         }
@@ -290,6 +339,37 @@ impl Fold<'_> {
             readers: contract.readers().clone(),
             sources: Sources::one(source),
         })
+    }
+
+    /// Files the values of a client's own result, so that they are known in its calls.
+    async fn file_own(
+        &mut self,
+        result: &ToolResult,
+        weighing: &Weighing,
+    ) -> Result<(), StoreError> {
+        let scope = self.scope;
+        let own = scope.mark(Kind::Text, &[b"own result", result.text().as_bytes()]);
+        let mut filing = Filing::of(scope.owner());
+        for (form, integrity) in &weighing.leaves {
+            let mark = scope.mark(Kind::Leaf, &[form.as_bytes()]);
+            filing.leaves.push((mark, FiledLeaf { result: own, integrity: *integrity }));
+        }
+        filing.leaves.extend(weighing.records.leaves(scope, Integrity::User));
+        if filing.leaves.is_empty() {
+            return Ok(());
+        }
+        self.read(own);
+        self.inner.store.file(filing, self.inner.now().after(self.inner.lifetimes.result)).await
+    }
+
+    /// Notes that a result on file was read.
+    fn read(&mut self, result: Mark) {
+        let known = self.standing.results.contains(&result);
+        if !known && self.standing.results.len() >= MOST {
+            self.standing.crowded = true;
+        } else if !known {
+            self.standing.results.push(result);
+        }
     }
 
     /// The label of a result that the broker served to this principal.
@@ -304,16 +384,7 @@ impl Fold<'_> {
             for other in rest {
                 label.absorb(&other.label);
             }
-            for one in &filed {
-                if self.standing.results.contains(&one.result) {
-                    continue;
-                }
-                if self.standing.results.len() < MOST {
-                    self.standing.results.push(one.result);
-                } else {
-                    self.standing.crowded = true;
-                }
-            }
+            filed.iter().for_each(|one| self.read(one.result));
             return Ok(Some(label));
         }
         Ok(None)
@@ -339,14 +410,24 @@ pub(crate) async fn print<'a>(
     label: &Label,
 ) -> Result<(), StoreError> {
     let seed = scope.seed();
-    let mut prints: Vec<u64> = texts.flat_map(|text| fingerprint::prints(text, seed)).collect();
+    let (mut prints, mut values) = (Vec::new(), Vec::new());
+    for text in texts {
+        prints.extend(fingerprint::prints(text, seed));
+        values.extend(seen::prints(text, seed));
+    }
     fingerprint::take_out(&mut prints, own, seed);
+    prints.append(&mut values);
     if prints.is_empty() {
         return Ok(());
     }
     let printed = Arc::new(Label { integrity: Integrity::Untrusted, ..label.clone() });
     let filing = Filing { prints, printed, ..Filing::of(scope.owner()) };
     inner.store.file(filing, inner.now().after(inner.lifetimes.result)).await
+}
+
+/// Whether somebody asks for something with it.
+fn is_users(item: &Item<'_>) -> bool {
+    matches!(item, Item::User { .. } | Item::UserMedia(_) | Item::UserOpaque(_))
 }
 
 fn is_blank(result: &ToolResult) -> bool {

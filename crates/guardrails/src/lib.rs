@@ -120,14 +120,17 @@ mod engine;
 mod fingerprint;
 mod fold;
 mod history;
+mod hosted;
 mod json;
 mod keyed;
 mod literal;
 mod memory;
+mod pick;
 mod pointer;
 mod provenance;
 mod result;
 mod scope;
+mod seen;
 mod sift;
 mod turn_store;
 mod watch;
@@ -135,8 +138,10 @@ mod words;
 
 pub use contract::{
     Contract, ContractError, ContractSpec, Contracts, EffectKind, FieldSpec, Finding, FindingKind,
-    Mode, Requires, ResultSpec, Ungranted,
+    Hints, Mode, Origin, Requires, ResultSpec, SinkKind, SinkSpec, Ungranted,
 };
+#[cfg(feature = "packs")]
+pub use contract::{PackError, pack, pack_names};
 pub use digest::canonical_digest;
 pub use engine::{Lifetimes, Stance, ToolEngine, ToolEngineBuilder, UserRole};
 pub use memory::Memory;

@@ -4,6 +4,7 @@
 //! Letters are compared as they are. Look-alikes of another script, full-width forms and
 //! percent-escapes never equal what the person wrote: nothing here decodes them.
 
+use crate::contract::SinkKind;
 use crate::json::canonical_number;
 
 /// Below this many bits a value could be in a text by chance.
@@ -30,6 +31,64 @@ pub(crate) fn forms(value: &str) -> Vec<String> {
         forms.push(verbatim(value));
     }
     forms
+}
+
+/// The canonical forms of a value of one kind; empty where it does not read as one.
+pub(crate) fn forms_as(kind: SinkKind, value: &str) -> Vec<String> {
+    let value = value.trim_matches(' ');
+    if value.is_empty() || value.len() > LONGEST || value.chars().any(char::is_control) {
+        return Vec::new();
+    }
+    let distinct = || stands_out(value).then(|| verbatim(value));
+    match kind {
+        SinkKind::Email => email(mailbox(value)).into_iter().collect(),
+        SinkKind::Phone => phone(value).into_iter().collect(),
+        SinkKind::Iban => iban(value).into_iter().collect(),
+        SinkKind::Url => url(value).into_iter().chain(site(value)).collect(),
+        SinkKind::Host => host(value).into_iter().collect(),
+        SinkKind::Path => path(value).into_iter().collect(),
+        SinkKind::Money => money(value).into_iter().chain(number(value)).collect(),
+        SinkKind::Date => date(value).into_iter().collect(),
+        SinkKind::Id => number(value).into_iter().chain(distinct()).collect(),
+        SinkKind::Name | SinkKind::Text => distinct().into_iter().collect(),
+    }
+}
+
+/// The address of `Name <address>` (RFC 5322 §3.4): a name in front says nothing.
+fn mailbox(value: &str) -> &str {
+    match value.rsplit_once('<') {
+        Some((_, rest)) => rest.strip_suffix('>').unwrap_or(value).trim(),
+        None => value,
+    }
+}
+
+/// A host, bare or of a web address.
+pub(crate) fn host(value: &str) -> Option<String> {
+    let bare = match value.split_once("://") {
+        Some((_, rest)) => authority(rest)?.0,
+        None => value.trim_end_matches('.'),
+    };
+    (is_host(bare) && !bare.contains('@')).then(|| format!("h:{}", bare.to_ascii_lowercase()))
+}
+
+/// A path without `.` and doubled separators; none with `..`, for it may lead anywhere.
+pub(crate) fn path(value: &str) -> Option<String> {
+    if value.contains(char::is_whitespace) && !value.contains(['/', '\\']) {
+        return None;
+    }
+    let rooted = if value.starts_with('/') { "/" } else { "" };
+    let steps: Vec<&str> =
+        value.split('/').filter(|step| !step.is_empty() && *step != ".").collect();
+    let plain = !steps.is_empty() && !steps.contains(&"..") && !value.contains('\0');
+    let path = format!("{rooted}{}", steps.join("/"));
+    (plain && stands_out(&path)).then(|| format!("f:{path}"))
+}
+
+/// An amount of any size; what it is worth is for the currency beside it to say.
+pub(crate) fn money(value: &str) -> Option<String> {
+    let (sign, digits) = amount(value)?;
+    let plain = plain_decimal(digits)?;
+    Some(format!("m:{sign}{}", canonical_number(&plain)))
 }
 
 /// The form in which only the very same text is equal.
@@ -198,27 +257,49 @@ pub(crate) fn phone(value: &str) -> Option<String> {
 /// A number of at least four digits, in plain notation and without a fraction's last zeros.
 /// Thousands may be set off by commas, or by dots where a comma begins the fraction.
 pub(crate) fn number(value: &str) -> Option<String> {
-    let bare = value.trim_matches(|char: char| "$€£¥ ".contains(char));
-    let bare = CURRENCIES.iter().fold(bare, |rest, code| {
-        rest.strip_prefix(code).or_else(|| rest.strip_suffix(code)).unwrap_or(rest).trim()
-    });
-    let (sign, digits) = match bare.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", bare),
-    };
-    let plain = if is_decimal(digits) {
-        digits.to_owned()
-    } else if is_grouped(digits, ',', '.') {
-        digits.replace(',', "")
-    } else if digits.contains(',') && is_grouped(digits, '.', ',') {
-        digits.replace('.', "").replace(',', ".")
-    } else {
-        return None;
-    };
+    let (sign, digits) = amount(value)?;
+    let plain = plain_decimal(digits)?;
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let whole = whole.trim_start_matches('0');
     let long = whole.len() + fraction.trim_end_matches('0').len() >= 4;
     long.then(|| format!("n:{sign}{}", canonical_number(&plain)))
+}
+
+/// Sign and digits, without a currency around them.
+fn amount(value: &str) -> Option<(&'static str, &str)> {
+    let bare = value.trim_matches(|char: char| "$€£¥ ".contains(char));
+    let bare = CURRENCIES.iter().fold(bare, |rest, code| {
+        rest.strip_prefix(code).or_else(|| rest.strip_suffix(code)).unwrap_or(rest).trim()
+    });
+    match bare.strip_prefix('-') {
+        Some(digits) => Some(("-", digits)),
+        None if bare.is_empty() => None,
+        None => Some(("", bare)),
+    }
+}
+
+/// Digits in plain notation: without the marks between thousands, with a dot before the fraction.
+fn plain_decimal(digits: &str) -> Option<String> {
+    if is_decimal(digits) {
+        Some(digits.to_owned())
+    } else if is_grouped(digits, ',', '.') {
+        Some(digits.replace(',', ""))
+    } else if digits.contains(',') && is_grouped(digits, '.', ',') {
+        Some(digits.replace('.', "").replace(',', "."))
+    } else {
+        None
+    }
+}
+
+/// Whether a word is a currency's code, sign or name.
+pub(crate) fn is_currency(word: &str) -> bool {
+    CURRENCIES.contains(&word)
+        || matches!(word, "$" | "€" | "£" | "¥")
+        || matches!(
+            word.to_ascii_lowercase().as_str(),
+            "dollar" | "dollars" | "bucks" | "euro" | "euros" | "pound" | "pounds" | "franc"
+                | "francs" | "yen" | "cents"
+        )
 }
 
 /// A JSON number, whatever its notation.
@@ -231,7 +312,18 @@ pub(crate) fn json_number(raw: &str) -> Option<String> {
     number(&format!("{whole}{fraction}{}", "0".repeat(zeros)))
 }
 
-const CURRENCIES: &[&str] = &["USD", "EUR", "GBP", "CHF", "JPY"];
+/// The canonical forms of a JSON number for an argument of this kind.
+pub(crate) fn number_forms(kind: Option<SinkKind>, raw: &str) -> Vec<String> {
+    let plain = !raw.contains(['e', 'E']);
+    let amount = matches!(kind, Some(SinkKind::Money)) && plain;
+    let amount = amount.then(|| money(raw)).flatten();
+    let number = matches!(kind, None | Some(SinkKind::Money | SinkKind::Id | SinkKind::Phone));
+    let number = number.then(|| json_number(raw)).flatten();
+    amount.into_iter().chain(number).collect()
+}
+
+const CURRENCIES: &[&str] =
+    &["USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "INR", "CNY"];
 
 fn is_decimal(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -311,6 +403,50 @@ fn named_day(text: &str) -> Option<(u32, u32, u32)> {
         month(first).map(|m| (m, second)).or_else(|| Some((month(second)?, first)))?;
     let day = ["st", "nd", "rd", "th"].iter().find_map(|end| day.strip_suffix(end)).unwrap_or(day);
     Some((year.parse().ok()?, month, day.trim_end_matches('.').parse().ok()?))
+}
+
+/// How people write a day (`2026-05-26`) without its year, in lower case.
+pub(crate) fn day_words(day: &str) -> Vec<String> {
+    let mut parts = day.split('-').skip(1).map(str::parse::<usize>);
+    let (Some(Ok(month)), Some(Ok(day))) = (parts.next(), parts.next()) else { return Vec::new() };
+    let Some(name) = month.checked_sub(1).and_then(|at| MONTHS.get(at)) else { return Vec::new() };
+    let ending = match day {
+        1 | 21 | 31 => "st",
+        2 | 22 => "nd",
+        3 | 23 => "rd",
+        _ => "th",
+    };
+    let mut said = Vec::new();
+    for month in [name, &name[..3]] {
+        for day in [format!("{day}"), format!("{day}{ending}")] {
+            said.extend([
+                format!("{month} {day}"),
+                format!("{day} {month}"),
+                format!("{day} of {month}"),
+                format!("{month} the {day}"),
+            ]);
+        }
+    }
+    said
+}
+
+/// How people write a time of day (`19:00`), in lower case.
+pub(crate) fn time_words(time: &str) -> Vec<String> {
+    let Some((hour, minute)) = time.split_once(':') else { return Vec::new() };
+    let Ok(hour) = hour.parse::<u32>() else { return Vec::new() };
+    let half = if hour < 12 { "am" } else { "pm" };
+    let short = if hour % 12 == 0 { 12 } else { hour % 12 };
+    let mut said = vec![time.to_owned(), format!("{hour}:{minute}")];
+    for space in ["", " "] {
+        said.push(format!("{short}:{minute}{space}{half}"));
+        if minute == "00" {
+            said.push(format!("{short}{space}{half}"));
+        }
+    }
+    if time == "12:00" {
+        said.push("noon".to_owned());
+    }
+    said
 }
 
 fn month(word: &str) -> Option<u32> {

@@ -12,6 +12,9 @@ use crate::literal;
 use index::{CLOSING, Index, OPENING};
 use needle::Needle;
 
+pub(crate) use asked::{Asked, plain_words};
+
+mod asked;
 mod index;
 mod needle;
 
@@ -34,6 +37,10 @@ pub struct Provenance {
     /// The texts, with a line break after each.
     joined: String,
     texts: Vec<Text>,
+    /// Where the person's own texts begin, behind those of the operator.
+    spoken: usize,
+    /// All of it in lower case, for words that are compared so.
+    lower: OnceLock<String>,
     /// What stands in any of them, where more values are looked for than a search each is worth.
     all: OnceLock<Index>,
 }
@@ -65,15 +72,27 @@ impl Text {
 impl Provenance {
     /// Takes in texts.
     pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of_both([], texts)
+    }
+
+    /// Takes in the operator's texts and the person's.
+    pub(crate) fn of_both<'a>(
+        system: impl IntoIterator<Item = &'a str>,
+        user: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         let mut provenance = Self::default();
-        for text in texts {
-            let start = provenance.joined.len();
-            provenance.joined.push_str(text);
-            let end = provenance.joined.len();
-            provenance.joined.push('\n');
-            provenance.texts.push(Text { start, end, ..Text::default() });
-        }
+        system.into_iter().for_each(|text| provenance.add(text));
+        provenance.spoken = provenance.joined.len();
+        user.into_iter().for_each(|text| provenance.add(text));
         provenance
+    }
+
+    fn add(&mut self, text: &str) {
+        let start = self.joined.len();
+        self.joined.push_str(text);
+        let end = self.joined.len();
+        self.joined.push('\n');
+        self.texts.push(Text { start, end, ..Text::default() });
     }
 
     /// The texts.

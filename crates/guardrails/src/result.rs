@@ -7,6 +7,7 @@ use doorward_core::{Body, Integrity, MediaSource, ToolResult};
 use crate::contract::Contract;
 use crate::json::Json;
 use crate::literal;
+use crate::pick::{Field, Records};
 use crate::pointer::Step;
 use crate::scope::{Kind, Scope};
 use crate::turn_store::Mark;
@@ -25,6 +26,8 @@ pub(crate) struct Weighing {
     pub(crate) leaves: Vec<(String, Integrity)>,
     /// What is untrusted in it.
     pub(crate) untrusted: Vec<String>,
+    /// The records in it, by names and values that are trusted.
+    pub(crate) records: Records,
 }
 
 impl Weighing {
@@ -115,8 +118,15 @@ impl<'j> Walk<'_, 'j> {
                 }
             }
             Json::Object(entries) => {
+                let mut fields = Vec::new();
                 for (key, value) in entries {
                     self.path.push(Step::Key(key));
+                    if let Json::String(_) | Json::Number(_) = value {
+                        let integrity = self.integrity();
+                        if integrity > Integrity::Untrusted {
+                            fields.push(Field { key, value, integrity });
+                        }
+                    }
                     // A key that the contract does not spell out may be anybody's words too.
                     let integrity = self.integrity();
                     if integrity == Integrity::Untrusted && !self.spelled() {
@@ -125,6 +135,7 @@ impl<'j> Walk<'_, 'j> {
                     self.value(value);
                     self.path.pop();
                 }
+                self.weighing.records.add(&fields);
             }
         }
     }
@@ -264,8 +275,8 @@ pub(crate) fn candidates(scope: &Scope, result: &ToolResult) -> Vec<Vec<Mark>> {
     ways
 }
 
-/// Weighs a result of a client's own tool by its contract: the worst of it, and what is untrusted.
-pub(crate) fn weigh_own(contract: &Contract, result: &ToolResult) -> (Integrity, Vec<String>) {
+/// Weighs a result of a client's own tool by its contract.
+pub(crate) fn weigh_own(contract: &Contract, result: &ToolResult) -> Weighing {
     let mut weighing = Weighing::default();
     let all_text = result.content.iter().all(|part| matches!(part.body, Body::Text(_)));
     if !all_text {
@@ -289,7 +300,8 @@ pub(crate) fn weigh_own(contract: &Contract, result: &ToolResult) -> (Integrity,
         }
         None => weighing.read_text(contract, &text),
     }
-    (weighing.worst.unwrap_or_else(|| contract.integrity_at(&[])), weighing.untrusted)
+    weighing.note(weighing.worst.unwrap_or_else(|| contract.integrity_at(&[])));
+    weighing
 }
 
 #[cfg(test)]

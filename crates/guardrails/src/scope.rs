@@ -24,6 +24,14 @@ pub(crate) enum Kind {
     Slot = 6,
     System = 7,
     Seed = 8,
+    /// A name that records go by.
+    Name = 9,
+    /// A value in a record, with a name of the record.
+    Pick = 10,
+    /// A beginning that was gone on from with untrusted data.
+    Cut = 11,
+    /// A binding call that was made in a turn.
+    Spent = 12,
 }
 
 /// The secret that the keys of principals are derived from.

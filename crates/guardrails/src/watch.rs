@@ -1,25 +1,29 @@
 //! Watches over one answer: text flows, calls wait until they are whole and judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use doorward_core::{
-    BoxFuture, CallError, Code, Cx, DecidedCall, Decision, Flow, Frame, GrantId, Label, ModelEvent,
-    RequestId, ToolDef, ToolName, ToolUse, Watch,
+    BoxFuture, CallError, Code, Cx, DecidedCall, Decision, Digest, Flow, Frame, GrantId, Integrity, Label,
+    ModelEvent, RequestId, ToolDef, ToolName, ToolUse, Watch,
 };
 use serde_json::value::RawValue;
 
 use crate::broker;
-use crate::contract::{Contract, Contracts};
+use crate::contract::{Contract, Contracts, EffectKind, Mode};
 use crate::decide::{Case, Leaf, Look, Value};
 use crate::digest;
 use crate::engine::{Inner, failed};
 use crate::fold::{self, Recognised};
 use crate::history::{self, Item};
+use crate::hosted;
 use crate::json::Json;
 use crate::literal;
+use crate::pick;
+use crate::provenance::Asked;
 use crate::scope::{Kind, Scope};
-use crate::turn_store::{Denial, Grant, Mark, StoreError};
+use crate::seen;
+use crate::turn_store::{Denial, FiledText, Filing, Grant, Mark, StoreError};
 use crate::words;
 
 /// The most bytes of calls that are kept back.
@@ -41,8 +45,12 @@ pub(crate) struct ToolWatch {
     declared: Vec<Box<str>>,
     /// What the client calls the tool that tells of refusals, if by another name.
     denied_as: Option<String>,
+    /// What a tool of the provider's may bring in while it answers, until one has run.
+    hosted: Option<Label>,
     /// Values whose origin was looked for.
     traced: usize,
+    /// Records that the user's words name, once that was asked.
+    named: OnceLock<Vec<pick::Named>>,
     held: Vec<Frame>,
     held_bytes: usize,
     /// Calls kept back, by their ordinal.
@@ -89,7 +97,8 @@ impl ToolWatch {
         denied_as: Option<String>,
         recognised: Recognised,
     ) -> Self {
-        let declared = if recognised.standing.label.is_trusted() {
+        let hosted = hosted::label(tools, &contracts, &*inner.names);
+        let declared = if recognised.standing.label.is_trusted() && hosted.is_none() {
             Vec::new()
         } else {
             tools.iter().map(|tool| tool.name.as_str().into()).collect()
@@ -102,7 +111,9 @@ impl ToolWatch {
             recognised,
             declared,
             denied_as,
+            hosted,
             traced: 0,
+            named: OnceLock::new(),
             held: Vec::new(),
             held_bytes: 0,
             open: BTreeMap::new(),
@@ -211,7 +222,9 @@ impl ToolWatch {
         let contract = inner.contract(&contracts, tool.as_str());
         let decision = match &json {
             Some(json @ Json::Object(_)) => {
-                self.decide_json(&call.name, tool.as_str(), brokered, contract, json).await?
+                let decision =
+                    self.decide_json(&call.name, tool.as_str(), brokered, contract, json).await?;
+                self.once(&tool, contract, arguments, decision).await?
             }
             _ => broker::no_object(tool.as_str()),
         };
@@ -246,7 +259,8 @@ impl ToolWatch {
             return Ok(undeclared(tool));
         }
         let context = self.context();
-        let case = Case { tool: words::plain(tool), contract, arguments: json, context };
+        let watchful = self.recognised.watchful;
+        let case = Case { tool: words::plain(tool), contract, arguments: json, context, watchful };
         let leaves = match case.look() {
             Look::Settled(decision) => return Ok(decision),
             Look::Trace(leaves) => leaves,
@@ -256,50 +270,115 @@ impl ToolWatch {
         }
         let mut labels = Vec::with_capacity(leaves.len());
         for leaf in &leaves {
-            labels.push(self.trace(leaf).await?);
+            labels.push(self.trace(tool, leaf, case.is_met()).await?);
         }
-        let decision = case.settle(&leaves, &labels);
+        let own = &self.recognised.own;
+        let intended = contract.intent().is_none_or(|words| own.demands(words));
+        let decision = case.settle(&leaves, &labels, intended);
         self.traced += leaves.len();
         Ok(decision)
     }
 
+    /// What the user's words alone allow to bind somebody they allow once: who steers the model
+    /// may not pay twice what the user asked to be paid.
+    async fn once(
+        &self,
+        tool: &ToolName,
+        contract: &Contract,
+        arguments: Digest,
+        decision: Decision,
+    ) -> Result<Decision, StoreError> {
+        if contract.effect() != EffectKind::Commit || &*decision.rule != "contract.provenance" {
+            return Ok(decision);
+        }
+        let standing = &self.recognised.standing;
+        let turn = standing.turn.to_string();
+        let pieces = [turn.as_bytes(), tool.as_str().as_bytes(), arguments.as_bytes()];
+        let spent = self.scope.mark(Kind::Spent, &pieces);
+        let known = self.inner.store.texts(&[spent], self.inner.now()).await?;
+        if known.iter().any(Option::is_some) {
+            return Ok(repeated(tool.as_str(), contract.mode()));
+        }
+        let text = FiledText { result: spent, label: Arc::new(standing.label.clone()) };
+        let filing = Filing { texts: vec![(spent, text)], ..Filing::of(self.scope.owner()) };
+        self.inner.store.file(filing, self.inner.now().after(self.inner.lifetimes.result)).await?;
+        Ok(decision)
+    }
+
     /// The label of one value: the user's, a result's, else the context's.
-    async fn trace(&self, leaf: &Leaf<'_>) -> Result<Label, StoreError> {
+    async fn trace(&self, tool: &str, leaf: &Leaf<'_>, met: bool) -> Result<Label, StoreError> {
         let own = &self.recognised.own;
-        let (forms, said) = match leaf.value {
-            Value::Text(text) => {
-                let forms = literal::forms(text);
-                let said = own.holds_text(text, &forms);
-                (forms, said)
-            }
-            Value::Number(raw) => {
-                let forms: Vec<String> = literal::json_number(raw).into_iter().collect();
-                let said = own.holds_any(&forms);
-                (forms, said)
-            }
-            Value::Choice => (Vec::new(), false),
+        let context = self.context();
+        let text = match leaf.value {
+            Value::Text(text) | Value::Number(text) => text,
+            Value::Choice => return Ok(context.clone()),
+        };
+        let asked = Asked { text, kind: leaf.kind, argument: leaf.argument, tool };
+        let forms = match leaf.value {
+            Value::Number(raw) => literal::number_forms(leaf.kind, raw),
+            _ => leaf.kind.map_or_else(
+                || literal::forms(text),
+                |kind| literal::forms_as(kind, text),
+            ),
+        };
+        let said = match leaf.value {
+            Value::Number(_) => own.holds_any(&forms) || own.marks(&asked),
+            _ => own.proves(&asked, &forms),
         };
         if said {
             return Ok(Label::user());
         }
-        let context = self.context();
         let standing = &self.recognised.standing;
-        if forms.is_empty() || standing.crowded {
-            return Ok(context.clone());
+        if !forms.is_empty() && !standing.crowded {
+            let marks: Vec<Mark> =
+                forms.iter().map(|form| self.scope.mark(Kind::Leaf, &[form.as_bytes()])).collect();
+            let filed = self.inner.store.leaves(&marks, self.inner.now()).await?;
+            let lowest = filed
+                .iter()
+                .flatten()
+                .filter(|leaf| standing.results.contains(&leaf.result))
+                .map(|leaf| leaf.integrity)
+                .min();
+            if let Some(integrity) = lowest {
+                let label = Label { integrity, ..context.clone() };
+                return self.picked(leaf, text, label).await;
+            }
         }
-        let marks: Vec<Mark> =
-            forms.iter().map(|form| self.scope.mark(Kind::Leaf, &[form.as_bytes()])).collect();
-        let filed = self.inner.store.leaves(&marks, self.inner.now()).await?;
-        let lowest = filed
-            .iter()
-            .flatten()
-            .filter(|leaf| standing.results.contains(&leaf.result))
-            .map(|leaf| leaf.integrity)
-            .min();
-        Ok(match lowest {
-            Some(integrity) => Label { integrity, ..context.clone() },
-            None => context.clone(),
-        })
+        if met {
+            let prints = seen::readings(text, self.scope.seed());
+            let seen = self.inner.store.printed(&prints, self.inner.now()).await?;
+            return Ok(seen.map_or_else(|| context.clone(), |seen| context.join(&seen)));
+        }
+        self.picked(leaf, text, context.clone()).await
+    }
+
+    /// Raises who chose a value to the user, where the user named the record that it is of and no
+    /// other goes by that name.
+    async fn picked(
+        &self,
+        leaf: &Leaf<'_>,
+        text: &str,
+        label: Label,
+    ) -> Result<Label, StoreError> {
+        if leaf.requires.is_met_by(&label) || self.recognised.standing.crowded {
+            return Ok(label);
+        }
+        let named = self.named_records().await?;
+        let Some(integrity) = pick::integrity(&self.inner, &self.scope, named, text).await? else {
+            return Ok(label);
+        };
+        let raised = Label { integrity, choice: Integrity::User, ..label.clone() };
+        Ok(if leaf.requires.is_met_by(&raised) { raised } else { label })
+    }
+
+    /// The records that the user's words name, looked up once.
+    async fn named_records(&self) -> Result<&[pick::Named], StoreError> {
+        if let Some(named) = self.named.get() {
+            return Ok(named);
+        }
+        let runs = self.recognised.own.runs(pick::LONGEST, pick::MOST);
+        let named = pick::named(&self.inner, &self.scope, runs).await?;
+        Ok(self.named.get_or_init(|| named))
     }
 
     /// Leaves a grant or a refusal for the broker.
@@ -370,6 +449,8 @@ impl ToolWatch {
             }
         }
         if !standing.label.is_trusted() {
+            let tainted = self.inner.now().after(self.inner.lifetimes.tainted);
+            self.inner.store.taint(self.scope.owner(), &standing.label, tainted).await?;
             self.print_words(&standing.label).await?;
         }
         self.answers.clear();
@@ -389,6 +470,17 @@ impl ToolWatch {
         let said = said.chain(&passed).map(String::as_str);
         fold::print(&self.inner, &self.scope, said, self.recognised.own.texts(), label).await
     }
+}
+
+fn repeated(tool: &str, mode: Mode) -> Decision {
+    let tool = words::plain(tool);
+    let reason = format!(
+        "`{tool}` was not called: it was called with these very arguments since the user's last \
+         words, and the model has read untrusted data."
+    );
+    let rule = if mode == Mode::Ask { "contract.repeated.ask" } else { "contract.repeated" };
+    Decision::deny(rule, reason)
+        .with_remedy("say in your own message that it is to be done once more")
 }
 
 fn undeclared(tool: &str) -> Decision {
@@ -454,6 +546,10 @@ fn size(frame: &Frame) -> usize {
 
 impl Watch for ToolWatch {
     fn frame(&mut self, frame: Frame) -> Flow {
+        if self.hosted.is_some() && hosted::may_have_run(&frame) {
+            let read = self.hosted.take();
+            read.iter().for_each(|label| self.recognised.standing.label.absorb(label));
+        }
         let mut of_call = false;
         for event in &frame.events {
             of_call |= self.note(event);

@@ -2,7 +2,7 @@
 
 use doorward_core::{Integrity, Pattern, Readers};
 
-use super::{Contract, ContractSpec, EffectKind, Mode, Requires, Ungranted};
+use super::{Contract, ContractSpec, EffectKind, Mode, Requires, Sink, Ungranted};
 use crate::pointer::Pointer;
 
 /// A contract that does not hold together.
@@ -50,10 +50,22 @@ fn contract(spec: &ContractSpec) -> Result<Contract, Flaw> {
         return Err(("tool", "a tool's name or a pattern".into()));
     }
     let sink = spec.effect != EffectKind::Read;
-    let control = match &spec.control {
+    let sinks = sinks_of(spec)?;
+    let mut control = match &spec.control {
         Some(list) => Some(pointers("control", list)?),
         None => None,
     };
+    if !sinks.is_empty() {
+        if control.as_ref().is_some_and(Vec::is_empty) {
+            return Err(("sinks", "no sink beside `control = []`".into()));
+        }
+        let control = control.get_or_insert_default();
+        for sink in &sinks {
+            if !control.iter().any(|pointer| covers(pointer, &sink.pointer)) {
+                control.push(sink.pointer.clone());
+            }
+        }
+    }
     let content = pointers("content", &spec.content)?;
     if sink {
         sink_holds(spec, control.as_deref(), &content)?;
@@ -68,10 +80,12 @@ fn contract(spec: &ContractSpec) -> Result<Contract, Flaw> {
         result,
         readers,
         control,
+        sinks,
         content,
+        intent: intent_of(spec)?,
         requires: if sink { Some(spec.requires.unwrap_or_default()) } else { None },
         mode: spec.mode,
-        hide: spec.hide.unwrap_or(true),
+        hide: spec.hide.unwrap_or(spec.mode == Mode::Deny),
         ungranted: spec.ungranted.unwrap_or(Ungranted::Floor),
     })
 }
@@ -89,6 +103,12 @@ fn read_holds(spec: &ContractSpec) -> Result<(), Flaw> {
     }
     if !spec.content.is_empty() {
         return never("content", "content argument");
+    }
+    if !spec.sinks.is_empty() {
+        return never("sinks", "sink");
+    }
+    if spec.intent.is_some() {
+        return never("intent", "word");
     }
     if spec.mode != Mode::Deny {
         return never("mode", "`ask` or `quarantine`");
@@ -115,14 +135,43 @@ fn sink_holds(
     if let Some(both) = content.iter().find(|pointer| control.contains(pointer)) {
         return Err(("content", format!("`{}` in one list only", both.as_str())));
     }
-    if let Some(requires) = spec.requires {
-        let Requires { control, choice } = requires;
+    let demands = spec.sinks.iter().map(|sink| ("sinks", sink.requires));
+    for (field, requires) in demands.chain([("requires", spec.requires)]) {
+        let Some(Requires { control, choice }) = requires else { continue };
         if control == Integrity::System || choice == Integrity::System {
             let expected = "`untrusted`, `trusted` or `user`: nothing a model writes is `system`";
-            return Err(("requires", expected.into()));
+            return Err((field, expected.into()));
         }
     }
     Ok(())
+}
+
+fn sinks_of(spec: &ContractSpec) -> Result<Vec<Sink>, Flaw> {
+    let mut sinks: Vec<Sink> = Vec::with_capacity(spec.sinks.len());
+    for one in &spec.sinks {
+        let pointer = pointer("sinks", &one.pointer)?;
+        if sinks.iter().any(|other| other.pointer == pointer) {
+            return Err(("sinks", format!("`{}` once", one.pointer)));
+        }
+        if spec.content.contains(&one.pointer) {
+            return Err(("content", format!("`{}` in one list only", one.pointer)));
+        }
+        sinks.push(Sink { pointer, kind: one.kind, requires: one.requires });
+    }
+    Ok(sinks)
+}
+
+fn intent_of(spec: &ContractSpec) -> Result<Option<Vec<Box<str>>>, Flaw> {
+    let Some(words) = &spec.intent else { return Ok(None) };
+    if words.is_empty() || words.iter().any(|word| word.trim().is_empty()) {
+        return Err(("intent", "words that ask for such a call, such as `[\"send\"]`".into()));
+    }
+    Ok(Some(words.iter().map(|word| word.trim().to_lowercase().into()).collect()))
+}
+
+/// Whether every place that `inner` names is named by `outer`, or lies below one that is.
+fn covers(outer: &Pointer, inner: &Pointer) -> bool {
+    outer.len() <= inner.len() && outer.names().zip(inner.names()).all(|(a, b)| a.is_none() || a == b)
 }
 
 fn result_of(spec: &ContractSpec) -> Result<(Integrity, Readers), Flaw> {

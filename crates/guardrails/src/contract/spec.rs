@@ -23,6 +23,50 @@ pub enum EffectKind {
     Admin,
 }
 
+/// In which canonical form a value of a sink is compared: only values that read as this kind can
+/// be proved, and nothing of another kind proves them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SinkKind {
+    /// An e-mail address, with a display name or not; the address counts.
+    Email,
+    /// A phone number.
+    Phone,
+    /// An account by ISO 13616, its check digits right.
+    Iban,
+    /// A whole web address.
+    Url,
+    /// A host, bare or as part of a web address.
+    Host,
+    /// A path in a file system; with `..` in it, it is never equal to anything.
+    Path,
+    /// An amount: a number beside its currency in the user's words, or one of four digits.
+    Money,
+    /// A day, with the time of day or not.
+    Date,
+    /// An identifier: with digits or underscores, quoted, or beside its noun (`issue 42`).
+    Id,
+    /// The name of a person, place or thing: capitalised, quoted, or beside its noun.
+    Name,
+    /// Free text: only a phrase or a quotation proves it.
+    Text,
+}
+
+/// What one controlling argument takes and needs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SinkSpec {
+    /// Where it is: a JSON Pointer (RFC 6901), `*` for any key or index.
+    pub pointer: String,
+    /// In which form its values are compared.
+    pub kind: SinkKind,
+    /// What its values need, where that is not what the contract's `requires` says.
+    #[serde(default)]
+    pub requires: Option<Requires>,
+}
+
 /// What happens to a call whose contract is not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -158,9 +202,18 @@ pub struct ContractSpec {
     /// argument that neither list names controls too.
     #[serde(default)]
     pub control: Option<Vec<String>>,
+    /// Controlling arguments with the kind of value that each takes. They need not stand in
+    /// `control` as well.
+    #[serde(default)]
+    pub sinks: Vec<SinkSpec>,
     /// JSON Pointers of the arguments that are only carried.
     #[serde(default)]
     pub content: Vec<String>,
+    /// Words one of which the user must have used to ask for such a call (`["send", "reply"]`),
+    /// once the context is untrusted: that a value stands in the user's words does not mean that
+    /// the user wants this done with it. Without: no word is needed.
+    #[serde(default)]
+    pub intent: Option<Vec<String>>,
     /// What controlling arguments need. Default: trusted values, chosen by the user.
     #[serde(default)]
     pub requires: Option<Requires>,
@@ -168,7 +221,7 @@ pub struct ContractSpec {
     #[serde(default)]
     pub mode: Mode,
     /// Whether the tool is taken out of the model's sight while the context cannot meet it.
-    /// Default: yes, except for reads.
+    /// Default: yes, except for reads and where the mode is not `deny`.
     #[serde(default)]
     pub hide: Option<bool>,
     /// What happens to a call that no model decision is known for. Default: `floor`.
@@ -185,7 +238,9 @@ impl ContractSpec {
             result: None,
             fields: Vec::new(),
             control: None,
+            sinks: Vec::new(),
             content: Vec::new(),
+            intent: None,
             requires: None,
             mode: Mode::Deny,
             hide: None,

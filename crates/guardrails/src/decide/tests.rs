@@ -17,7 +17,7 @@ fn look(rest: &str, arguments: &str) -> Result<Vec<(String, String)>, String> {
     let contracts = contracts(rest);
     let json = Json::parse(arguments).unwrap();
     let context = Label::untrusted("web");
-    let case = Case { tool: "t", contract: contracts.of("t"), arguments: &json, context: &context };
+    let case = Case { tool: "t", contract: contracts.of("t"), arguments: &json, context: &context, watchful: false };
     match case.look() {
         Look::Settled(decision) => Err(decision.rule.to_string()),
         Look::Trace(leaves) => Ok(leaves.into_iter().map(shown).collect()),
@@ -90,9 +90,9 @@ fn settle(rest: &str, labels: &[Label]) -> Decision {
     let contracts = contracts(rest);
     let json = Json::parse(r#"{"to":["a","b"]}"#).unwrap();
     let context = Label::untrusted("web");
-    let case = Case { tool: "t", contract: contracts.of("t"), arguments: &json, context: &context };
+    let case = Case { tool: "t", contract: contracts.of("t"), arguments: &json, context: &context, watchful: false };
     let Look::Trace(leaves) = case.look() else { panic!("needs labels") };
-    case.settle(&leaves, labels)
+    case.settle(&leaves, labels, true)
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub(super) const CLOSING: &[char] = &[
 /// Pairs of quotation marks.
 const QUOTES: &[(char, char)] =
     &[('"', '"'), ('`', '`'), ('“', '”'), ('„', '“'), ('«', '»'), ('‘', '’'), ('\'', '\'')];
+/// Words before an amount.
+const PAYING: &[&str] = &["pay", "send", "transfer", "wire", "amount", "refund", "donate", "remit"];
 /// The longest text between quotation marks that counts as one value.
 const LONGEST_QUOTE: usize = 200;
 
@@ -35,6 +37,7 @@ impl Index {
             if word.bytes().any(|byte| byte.is_ascii_digit() || b"@./_:\\~".contains(&byte)) {
                 self.add_word(word);
             }
+            self.add_money(&words, at);
             let near = &words[at..words.len().min(at + 3)];
             if near.iter().any(|word| word.bytes().any(|byte| byte.is_ascii_digit())) {
                 self.add_run(&words[at..]);
@@ -59,6 +62,32 @@ impl Index {
             let named = is_identifier(piece);
             let forms = literal::forms(piece);
             self.forms.extend(forms.into_iter().filter(|form| named || !form.starts_with("x:")));
+            if named {
+                self.forms.extend(literal::path(piece));
+            }
+            if piece.contains("://") || piece.starts_with("www.") {
+                self.forms.extend(literal::host(piece));
+            }
+        }
+    }
+
+    /// A number with its currency beside it, or behind a word that moves money.
+    fn add_money(&mut self, words: &[&str], at: usize) {
+        let word = words[at];
+        if !word.bytes().any(|byte| byte.is_ascii_digit()) {
+            return;
+        }
+        let near = |place: Option<usize>| place.and_then(|at| words.get(at)).copied();
+        let (before, after) = (near(at.checked_sub(1)), near(Some(at + 1)));
+        let marked = word.contains(['$', '€', '£', '¥'])
+            || literal::is_currency(word.trim_matches(|char: char| !char.is_ascii_alphabetic()))
+            || after.is_some_and(|word| literal::is_currency(bare(word)))
+            || before.is_some_and(|word| {
+                let word = bare(word);
+                literal::is_currency(word) || PAYING.contains(&word.to_ascii_lowercase().as_str())
+            });
+        if marked {
+            self.forms.extend(literal::money(bare(word)));
         }
     }
 

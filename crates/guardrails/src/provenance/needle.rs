@@ -36,7 +36,7 @@ impl<'a> Needle<'a> {
                 _ => Self::Nothing,
             },
             "p" => Self::Digits(value.trim_start_matches('+')),
-            "n" => Self::Digits(until(&['e']).trim_start_matches('-')),
+            "n" | "m" => Self::Digits(until(&['e']).trim_start_matches('-')),
             "d" => Self::Bytes(until(&['-'])),
             "x" => Self::of_words(value),
             _ => Self::Nothing,

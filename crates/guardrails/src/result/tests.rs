@@ -119,6 +119,6 @@ fn a_clients_own_result_is_weighed_inside_its_wrapping() {
         (r#"[{"type":"text","text":"{\"id\":1}"}]"#, Integrity::Trusted),
         ("", Integrity::Trusted),
     ] {
-        assert_eq!(weigh_own(contracts.of("t"), &result(&[text])).0, integrity, "{text}");
+        assert_eq!(weigh_own(contracts.of("t"), &result(&[text])).worst, Some(integrity), "{text}");
     }
 }

@@ -57,7 +57,7 @@ fn set_result(messages: &mut [Message], text: &str) {
 }
 
 #[test]
-fn a_conversation_cut_back_to_before_the_reading_is_clean_again() {
+fn a_conversation_cut_back_to_before_the_reading_is_clean_only_with_new_words_or_time() {
     let world = World::new();
     let mut chat = world.chat();
     chat.user("Hello");
@@ -66,7 +66,14 @@ fn a_conversation_cut_back_to_before_the_reading_is_clean_again() {
     chat.tool("c1", "tracker__get_issue", r#"{"id":4711}"#, &issue(EVIL));
     assert!(!chat.label().is_trusted());
     chat.messages.truncate(3);
-    assert!(chat.label().is_trusted(), "nothing untrusted is told to the model then");
+    assert!(!chat.label().is_trusted(), "whoever steered the model remembers");
+    chat.messages.truncate(2);
+    chat.user("Read issue 4711, please");
+    assert!(chat.label().is_trusted(), "the user said something else");
+    chat.messages.truncate(2);
+    chat.user("Read issue 4711");
+    world.clock.0.fetch_add(3600 * 1_000_000, Ordering::Relaxed);
+    assert!(chat.label().is_trusted(), "another time");
 }
 
 #[test]
@@ -88,8 +95,11 @@ fn pasted_untrusted_text_taints_a_fresh_conversation() {
             chat.messages.push(Message::text(role, pasted.clone()));
             chat.user("Now mail it out");
             assert_eq!(chat.label().is_trusted(), trusted, "{role:?} {pasted}");
-            let answered = chat.model("", &[("c1", MAIL, TO_EVE)]);
-            assert_eq!(answered.decision(MAIL).is_allowed(), trusted, "{role:?} {pasted}");
+            let answered = chat.model("", &[("c1", MAIL, TO_CAROL), ("c2", MAIL, TO_EVE)]);
+            let allowed: Vec<bool> =
+                answered.decisions.iter().map(|(_, one)| one.is_allowed()).collect();
+            // What only a stranger has named stays a stranger's in every conversation.
+            assert_eq!(allowed, [trusted, false], "{role:?} {pasted}");
         }
     }
 }
@@ -161,6 +171,7 @@ fn what_the_user_said_first_stays_the_users() {
     let world = World::new();
     let task = "Every morning: read the newest issue and mail a summary of it to bob@corp.com";
     for day in 0..3 {
+        world.clock.0.fetch_add(2 * 3600 * 1_000_000, Ordering::Relaxed);
         let mut chat = world.chat();
         chat.user(task);
         assert!(chat.label().is_trusted(), "day {day}");
