@@ -20,6 +20,7 @@ pub use spec::{
 
 use doorward_core::{Integrity, Label, Readers};
 
+use crate::literal;
 use crate::pointer::{Pointer, Step};
 
 /// A compiled contract.
@@ -29,7 +30,7 @@ pub struct Contract {
     declared: bool,
     result: Integrity,
     readers: Readers,
-    fields: Vec<(Pointer, Integrity)>,
+    fields: Vec<Field>,
     /// `None`: every argument that is not content. `Some([])`: the decision to call.
     control: Option<Vec<Pointer>>,
     sinks: Vec<Sink>,
@@ -41,11 +42,21 @@ pub struct Contract {
     ungranted: Ungranted,
 }
 
+/// What one part of a result is worth.
+#[derive(Debug, Clone)]
+struct Field {
+    pointer: Pointer,
+    integrity: Integrity,
+    /// Only where the value reads as this.
+    kind: Option<SinkKind>,
+}
+
 /// A controlling argument whose kind of value is known.
 #[derive(Debug, Clone)]
 pub(crate) struct Sink {
     pointer: Pointer,
     pub(crate) kind: SinkKind,
+    optional: bool,
     pub(crate) requires: Option<Requires>,
 }
 
@@ -159,6 +170,11 @@ impl Contract {
             .max_by_key(|sink| sink.pointer.rank())
     }
 
+    /// Whether leaving out what a control pointer names is a choice of its own.
+    pub(crate) fn misses(&self, pointer: &Pointer) -> bool {
+        !self.sinks.iter().any(|sink| sink.optional && sink.pointer == *pointer)
+    }
+
     /// Whether the tool is taken out of a model's sight under this label. Monotone: once hidden,
     /// a worse label does not bring it back.
     pub fn hides_under(&self, label: &Label) -> bool {
@@ -167,27 +183,41 @@ impl Contract {
 
     /// The integrity of a place in the result: the most exact field rule, the stricter of two.
     pub(crate) fn integrity_at(&self, path: &[Step<'_>]) -> Integrity {
+        self.rule_at(path).map_or(self.result, |field| field.integrity)
+    }
+
+    /// The integrity of one value there.
+    pub(crate) fn integrity_of(&self, path: &[Step<'_>], value: &str) -> Integrity {
+        match self.rule_at(path) {
+            Some(Field { integrity, kind: Some(kind), .. }) if !literal::reads_as(*kind, value) => {
+                self.result.min(*integrity)
+            }
+            Some(field) => field.integrity,
+            None => self.result,
+        }
+    }
+
+    fn rule_at(&self, path: &[Step<'_>]) -> Option<&Field> {
         self.fields
             .iter()
-            .filter(|(pointer, _)| pointer.covers(path))
-            .max_by_key(|(pointer, integrity)| (pointer.rank(), std::cmp::Reverse(*integrity)))
-            .map_or(self.result, |(_, integrity)| *integrity)
+            .filter(|field| field.pointer.covers(path))
+            .max_by_key(|field| (field.pointer.rank(), std::cmp::Reverse(field.integrity)))
     }
 
     /// Whether the key at the end of `path` is written out in a field rule, so that the key itself
     /// tells nothing new.
     pub(crate) fn spells(&self, path: &[Step<'_>]) -> bool {
-        self.fields.iter().any(|(pointer, _)| pointer.spells(path))
+        self.fields.iter().any(|field| field.pointer.spells(path))
     }
 
     /// The worst integrity that any place of the result can have.
     pub(crate) fn worst_integrity(&self) -> Integrity {
-        self.fields.iter().map(|(_, integrity)| *integrity).fold(self.result, Integrity::min)
+        self.fields.iter().map(|field| field.integrity).fold(self.result, Integrity::min)
     }
 
     /// Whether some field rule can name a place of a list, or there is none to misfit.
     pub(crate) fn reaches_lists(&self) -> bool {
-        self.fields.is_empty() || self.fields.iter().any(|(pointer, _)| pointer.spells_no_key())
+        self.fields.is_empty() || self.fields.iter().any(|field| field.pointer.spells_no_key())
     }
 
     /// Who may see the result.

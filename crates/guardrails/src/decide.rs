@@ -133,7 +133,8 @@ impl<'a> Case<'a> {
         if gather.empties_count {
             let missing = self.contract.control().iter().zip(&gather.met);
             let requires = self.contract.requires().unwrap_or_default();
-            let missing = missing.filter(|(_, met)| !**met).map(|(pointer, _)| Leaf {
+            let missing = missing.filter(|(pointer, met)| !**met && self.contract.misses(pointer));
+            let missing = missing.map(|(pointer, _)| Leaf {
                 pointer: Cow::Borrowed(pointer.as_str()),
                 argument: "",
                 kind: None,

@@ -415,8 +415,13 @@ pub(crate) async fn print<'a>(
         prints.extend(fingerprint::prints(text, seed));
         values.extend(seen::prints(text, seed));
     }
-    fingerprint::take_out(&mut prints, own, seed);
-    prints.append(&mut values);
+    let own: Vec<&str> = own.collect();
+    fingerprint::take_out(&mut prints, own.iter().copied(), seed);
+    if !values.is_empty() {
+        let said: Vec<u64> = own.iter().flat_map(|text| seen::prints(text, seed)).collect();
+        values.retain(|value| !said.contains(value));
+        prints.append(&mut values);
+    }
     if prints.is_empty() {
         return Ok(());
     }

@@ -132,6 +132,7 @@ mod result;
 mod scope;
 mod seen;
 mod sift;
+mod suggest;
 mod turn_store;
 mod watch;
 mod words;
@@ -146,6 +147,7 @@ pub use digest::canonical_digest;
 pub use engine::{Lifetimes, Stance, ToolEngine, ToolEngineBuilder, UserRole};
 pub use memory::Memory;
 pub use provenance::Provenance;
+pub use suggest::{Coverage, Covered, Draft, suggest};
 pub use turn_store::{
     Claim, Denial, FiledLeaf, FiledText, Filing, Grant, Mark, Standing, StoreError, Stored,
     TurnStore,

@@ -54,6 +54,26 @@ pub(crate) fn forms_as(kind: SinkKind, value: &str) -> Vec<String> {
     }
 }
 
+/// Whether a value of a result is one of this kind and can carry no message.
+pub(crate) fn reads_as(kind: SinkKind, value: &str) -> bool {
+    let value = value.trim();
+    let of = |marks: &str| {
+        value.chars().all(|char| char.is_ascii_alphanumeric() || marks.contains(char))
+    };
+    match kind {
+        SinkKind::Id => (1..=64).contains(&value.len()) && of("-_:.@#+=/"),
+        SinkKind::Date => {
+            let digits = value.bytes().filter(u8::is_ascii_digit).count();
+            let letters = value.bytes().filter(u8::is_ascii_alphabetic).count();
+            date(value).is_some()
+                || value.len() <= 40 && digits >= 2 && letters <= 5 && of(" -:.+/,")
+        }
+        SinkKind::Money => money(value).is_some() || json_number(value).is_some(),
+        SinkKind::Name | SinkKind::Text => false,
+        _ => !forms_as(kind, value).is_empty(),
+    }
+}
+
 /// The address of `Name <address>` (RFC 5322 §3.4): a name in front says nothing.
 fn mailbox(value: &str) -> &str {
     match value.rsplit_once('<') {

@@ -84,9 +84,17 @@ struct Walk<'w, 'j> {
 
 impl<'j> Walk<'_, 'j> {
     fn integrity(&self) -> Integrity {
-        let mut integrity = self.contract.integrity_at(&self.path).min(self.most);
+        self.worth(|path| self.contract.integrity_at(path))
+    }
+
+    fn integrity_of(&self, value: &str) -> Integrity {
+        self.worth(|path| self.contract.integrity_of(path, value))
+    }
+
+    fn worth(&self, at: impl Fn(&[Step<'j>]) -> Integrity) -> Integrity {
+        let mut integrity = at(&self.path).min(self.most);
         if self.wrapped && self.path.len() > 1 {
-            integrity = integrity.min(self.contract.integrity_at(&self.path[1..]));
+            integrity = integrity.min(at(&self.path[1..]));
         }
         integrity
     }
@@ -101,12 +109,12 @@ impl<'j> Walk<'_, 'j> {
             Json::Null => {}
             Json::Bool(_) => self.weighing.note(self.integrity()),
             Json::Number(raw) => {
-                let integrity = self.integrity();
+                let integrity = self.integrity_of(raw);
                 self.weighing.note(integrity);
                 self.weighing.leaf(literal::json_number(raw), integrity);
             }
             Json::String(text) => {
-                let integrity = self.integrity();
+                let integrity = self.integrity_of(text);
                 self.weighing.text(text, integrity);
                 self.weighing.leaf(literal::forms(text), integrity);
             }
@@ -121,14 +129,19 @@ impl<'j> Walk<'_, 'j> {
                 let mut fields = Vec::new();
                 for (key, value) in entries {
                     self.path.push(Step::Key(key));
-                    if let Json::String(_) | Json::Number(_) = value {
-                        let integrity = self.integrity();
+                    let scalar = match value {
+                        Json::String(text) => Some(text.as_ref()),
+                        Json::Number(raw) => Some(*raw),
+                        _ => None,
+                    };
+                    if let Some(text) = scalar {
+                        let integrity = self.integrity_of(text);
                         if integrity > Integrity::Untrusted {
                             fields.push(Field { key, value, integrity });
                         }
                     }
                     // A key that the contract does not spell out may be anybody's words too.
-                    let integrity = self.integrity();
+                    let integrity = self.integrity_of(key);
                     if integrity == Integrity::Untrusted && !self.spelled() {
                         self.weighing.text(key, integrity);
                     }

@@ -2,7 +2,7 @@
 
 use doorward_core::{Integrity, Pattern, Readers};
 
-use super::{Contract, ContractSpec, EffectKind, Mode, Requires, Sink, Ungranted};
+use super::{Contract, ContractSpec, EffectKind, Field, Mode, Requires, Sink, SinkSpec, Ungranted};
 use crate::pointer::Pointer;
 
 /// A contract that does not hold together.
@@ -156,7 +156,8 @@ fn sinks_of(spec: &ContractSpec) -> Result<Vec<Sink>, Flaw> {
         if spec.content.contains(&one.pointer) {
             return Err(("content", format!("`{}` in one list only", one.pointer)));
         }
-        sinks.push(Sink { pointer, kind: one.kind, requires: one.requires });
+        let SinkSpec { kind, optional, requires, .. } = *one;
+        sinks.push(Sink { pointer, kind, optional, requires });
     }
     Ok(sinks)
 }
@@ -189,24 +190,27 @@ fn result_of(spec: &ContractSpec) -> Result<(Integrity, Readers), Flaw> {
     Ok((result.integrity, readers))
 }
 
-fn fields_of(spec: &ContractSpec) -> Result<Vec<(Pointer, Integrity)>, Flaw> {
+fn fields_of(spec: &ContractSpec) -> Result<Vec<Field>, Flaw> {
     let base = spec.result.as_ref().map_or(Integrity::Untrusted, |result| result.integrity);
-    let mut fields: Vec<(Pointer, Integrity)> = Vec::with_capacity(spec.fields.len());
+    let mut fields: Vec<Field> = Vec::with_capacity(spec.fields.len());
     for field in &spec.fields {
         let pointer = pointer("fields", &field.pointer)?;
         if field.integrity == Integrity::System {
             return Err(("fields", "`untrusted`, `trusted` or `user`".into()));
         }
-        if fields.iter().any(|(other, _)| *other == pointer) {
+        if field.kind.is_some() && field.integrity <= base {
+            return Err(("fields", format!("`kind` of `{}` only where it is worth more than the result", field.pointer)));
+        }
+        if fields.iter().any(|other| other.pointer == pointer) {
             return Err(("fields", format!("`{}` once", field.pointer)));
         }
-        fields.push((pointer, field.integrity));
+        fields.push(Field { pointer, integrity: field.integrity, kind: field.kind });
     }
-    let idle = fields.iter().find(|(pointer, integrity)| {
-        *integrity == base && !fields.iter().any(|(other, _)| overlaps(pointer, other))
+    let idle = fields.iter().find(|field| {
+        field.integrity == base && !fields.iter().any(|other| overlaps(&field.pointer, &other.pointer))
     });
     match idle {
-        Some((pointer, integrity)) => Err((
+        Some(Field { pointer, integrity, .. }) => Err((
             "fields",
             format!(
                 "`{}` to differ from the result, which is `{}` anyway",

@@ -23,6 +23,39 @@ pub enum EffectKind {
     Admin,
 }
 
+impl EffectKind {
+    /// The word used in config.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Egress => "egress",
+            Self::Destroy => "destroy",
+            Self::Commit => "commit",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl SinkKind {
+    /// The word used in config.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Iban => "iban",
+            Self::Url => "url",
+            Self::Host => "host",
+            Self::Path => "path",
+            Self::Money => "money",
+            Self::Date => "date",
+            Self::Id => "id",
+            Self::Name => "name",
+            Self::Text => "text",
+        }
+    }
+}
+
 /// In which canonical form a value of a sink is compared: only values that read as this kind can
 /// be proved, and nothing of another kind proves them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -62,6 +95,10 @@ pub struct SinkSpec {
     pub pointer: String,
     /// In which form its values are compared.
     pub kind: SinkKind,
+    /// Whether leaving it out says nothing, where something is destroyed, bound or administered.
+    /// Default: no, for an empty filter may mean everything.
+    #[serde(default)]
+    pub optional: bool,
     /// What its values need, where that is not what the contract's `requires` says.
     #[serde(default)]
     pub requires: Option<Requires>,
@@ -118,6 +155,10 @@ pub struct FieldSpec {
     /// How far it is trusted.
     #[cfg_attr(feature = "schema", schemars(schema_with = "integrity_schema"))]
     pub integrity: Integrity,
+    /// Only values that read as this kind; any other is worth what the result is. For fields that
+    /// should hold an id, a number or a date, so that no sentence gets by in them.
+    #[serde(default)]
+    pub kind: Option<SinkKind>,
 }
 
 /// What a controlling argument needs.
