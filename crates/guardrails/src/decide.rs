@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use doorward_core::{Decision, Label};
+use doorward_core::{Decision, Integrity, Label};
 
 use crate::contract::{Contract, EffectKind, Mode, Requires, SinkKind};
 use crate::json::Json;
@@ -36,6 +36,8 @@ pub(crate) struct Leaf<'a> {
     /// What kind of value is taken there, where that is declared.
     pub(crate) kind: Option<SinkKind>,
     pub(crate) requires: Requires,
+    /// Whether it is content of a call that nothing controls.
+    pub(crate) carried: bool,
     pub(crate) value: Value<'a>,
 }
 
@@ -70,7 +72,13 @@ impl<'a> Case<'a> {
             if self.contract.controls_decision() { Vec::new() } else { self.controlling() };
         Look::Settled(match (leaves.is_empty(), met) {
             (true, true) => Self::allow_by_context(),
-            (true, false) => self.refuse_decision(),
+            (true, false) => {
+                let carried = self.carried();
+                if !carried.is_empty() {
+                    return Look::Trace(carried);
+                }
+                self.refuse_decision()
+            }
             (false, _) => return Look::Trace(leaves),
         })
     }
@@ -97,6 +105,9 @@ impl<'a> Case<'a> {
             let worst = Label::default();
             let label = labels.get(at).unwrap_or(&worst);
             if !leaf.requires.is_met_by(label) {
+                if leaf.carried {
+                    return self.refuse_decision();
+                }
                 return self.refuse_leaf(leaf, label, intended);
             }
         }
@@ -118,17 +129,7 @@ impl<'a> Case<'a> {
     /// except where something is destroyed, bound or administered: there an empty filter may
     /// mean everything, so a control argument left empty or out is the model's choice.
     fn controlling(&self) -> Vec<Leaf<'a>> {
-        let mut gather = Gather {
-            contract: self.contract,
-            empties_count: matches!(
-                self.contract.effect(),
-                EffectKind::Destroy | EffectKind::Commit | EffectKind::Admin
-            ),
-            empty_text_counts: self.contract.effect() != EffectKind::Egress,
-            path: Vec::new(),
-            met: vec![false; self.contract.control().len()],
-            leaves: Vec::new(),
-        };
+        let mut gather = self.gather();
         gather.value(self.arguments);
         if gather.empties_count {
             let missing = self.contract.control().iter().zip(&gather.met);
@@ -139,10 +140,39 @@ impl<'a> Case<'a> {
                 argument: "",
                 kind: None,
                 requires,
+                carried: false,
                 value: Value::Choice,
             });
             gather.leaves.extend(missing);
         }
+        gather.leaves
+    }
+
+    fn gather(&self) -> Gather<'a, 'a> {
+        Gather {
+            contract: self.contract,
+            empties_count: matches!(
+                self.contract.effect(),
+                EffectKind::Destroy | EffectKind::Commit | EffectKind::Admin
+            ),
+            empty_text_counts: self.contract.effect() != EffectKind::Egress,
+            carried: false,
+            path: Vec::new(),
+            met: vec![false; self.contract.control().len()],
+            leaves: Vec::new(),
+        }
+    }
+
+    /// All values of a call that none controls: where each of them is the user's own, so is the
+    /// decision to call. Not where something is destroyed, bound or administered.
+    fn carried(&self) -> Vec<Leaf<'a>> {
+        let effect = self.contract.effect();
+        if !matches!(effect, EffectKind::Write | EffectKind::Egress) || !self.contract.is_declared() {
+            return Vec::new();
+        }
+        let mut gather = self.gather();
+        gather.carried = true;
+        gather.value(self.arguments);
         gather.leaves
     }
 
@@ -153,7 +183,13 @@ impl<'a> Case<'a> {
              call it was made after reading {}.",
             words::sources(context)
         );
-        self.refuse("contract.decision", reason)
+        let mut decision = self.refuse("contract.decision", reason);
+        let worded = matches!(self.contract.effect(), EffectKind::Write | EffectKind::Egress);
+        if worded && self.contract.is_declared() {
+            decision = decision
+                .with_remedy("ask for it in your own message, with each of its values in it");
+        }
+        decision
             .with_remedy(words::FRESH_START)
             .with_remedy(self.operator())
     }
@@ -188,7 +224,7 @@ impl<'a> Case<'a> {
         };
         let needed = if by_control { leaf.requires.control } else { leaf.requires.choice };
         let who = match needed {
-            doorward_core::Integrity::Trusted => "a trusted source",
+            Integrity::Trusted => "a trusted source",
             _ => "the user",
         };
         // In a conversation that has read nothing of the kind, the value itself was met elsewhere.
@@ -251,6 +287,8 @@ struct Gather<'c, 'a> {
     contract: &'c Contract,
     empties_count: bool,
     empty_text_counts: bool,
+    /// Whether content is gathered as well, for nothing else is there.
+    carried: bool,
     path: Vec<Step<'a>>,
     /// Which control pointers met a value that says something.
     met: Vec<bool>,
@@ -259,7 +297,8 @@ struct Gather<'c, 'a> {
 
 impl<'c, 'a: 'c> Gather<'c, 'a> {
     fn value(&mut self, json: &'a Json<'a>) {
-        if !self.path.is_empty() && self.contract.is_content(&self.path) && !self.passes() {
+        let content = !self.carried && self.contract.is_content(&self.path);
+        if !self.path.is_empty() && content && !self.passes() {
             return;
         }
         match json {
@@ -301,7 +340,7 @@ impl<'c, 'a: 'c> Gather<'c, 'a> {
     }
 
     fn push(&mut self, value: Value<'c>) {
-        if self.contract.is_content(&self.path) {
+        if !self.carried && self.contract.is_content(&self.path) {
             return;
         }
         for (at, pointer) in self.contract.control().iter().enumerate() {
@@ -322,7 +361,12 @@ impl<'c, 'a: 'c> Gather<'c, 'a> {
             pointer,
             argument: argument.unwrap_or_default(),
             kind: sink.map(|sink| sink.kind),
-            requires: sink.and_then(|sink| sink.requires).unwrap_or(own),
+            requires: if self.carried {
+                Requires { control: Integrity::User, choice: Integrity::User }
+            } else {
+                sink.and_then(|sink| sink.requires).unwrap_or(own)
+            },
+            carried: self.carried,
             value,
         });
     }

@@ -84,14 +84,12 @@ fn draft(prefix: &str, name: &str, tool: &Value) -> Draft {
         spec.requires =
             Some(Requires { control: Integrity::User, choice: Integrity::User });
     } else {
-        let words = if saying.intent.is_empty() || effect != saying.effect && !moves_money(&text) {
-            verbs::intent_of(effect)
-        } else {
-            saying.intent
-        };
-        let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let own = saying.intent.iter().map(|word| (*word).to_owned());
-        words.extend(own.filter(|word| !words.contains(word)).collect::<Vec<_>>());
+        // A tool that adds people to an appointment tells them of it: both words will do.
+        let mut words: Vec<String> = saying.intent.iter().map(|word| (*word).to_owned()).collect();
+        if verbs::rank(effect) > verbs::rank(saying.effect) {
+            let more = verbs::intent_of(effect).iter().map(|word| (*word).to_owned());
+            words.extend(more.filter(|word| !words.contains(word)).collect::<Vec<_>>());
+        }
         if saying.known {
             spec.intent = Some(words);
         }

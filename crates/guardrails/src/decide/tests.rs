@@ -63,9 +63,24 @@ fn all_that_is_not_content_controls() {
 }
 
 #[test]
+fn a_call_that_nothing_controls_is_the_users_where_all_of_it_is() {
+    assert_eq!(look(MAIL, r#"{"body":"x"}"#), Ok(vec![("/body".into(), "x".into())]));
+    let carried = |labels: &[Label]| {
+        let contracts = contracts(MAIL);
+        let json = Json::parse(r#"{"body":"x"}"#).unwrap();
+        let context = Label::untrusted("web");
+        let contract = contracts.of("t");
+        let case = Case { tool: "t", contract, arguments: &json, context: &context, watchful: false };
+        let Look::Trace(leaves) = case.look() else { panic!("needs labels") };
+        case.settle(&leaves, labels, true).rule.to_string()
+    };
+    assert_eq!(carried(&[Label::user()]), "contract.provenance");
+    assert_eq!(carried(&[Label::trusted("crm")]), "contract.decision");
+}
+
+#[test]
 fn without_a_controlling_value_the_decision_itself_is_judged() {
     for (contract, arguments, rule) in [
-        (MAIL, r#"{"body":"x"}"#, "contract.decision"),
         (MAIL, r#"{"to":[],"cc":null}"#, "contract.decision"),
         (MAIL, "{}", "contract.decision"),
         ("effect='admin'\ncontrol=[]", r#"{"a":"b"}"#, "contract.decision"),

@@ -22,6 +22,8 @@ const HOLLOW: &[&str] = &[
     "id", "ids", "key", "name", "names", "new", "no", "number", "old", "ref", "slug", "source",
     "target", "title", "to", "from", "value", "values", "list", "uuid", "identifier", "by", "of",
 ];
+/// What `one/other` names.
+const OF_PAIRS: &[&str] = &["owner", "repo", "repository", "org", "organization", "workspace"];
 /// Verbs of tool names; the rest names the thing.
 const VERBS: &[&str] = &[
     "add", "append", "book", "cancel", "close", "create", "delete", "edit", "get", "invite", "list",
@@ -46,6 +48,7 @@ impl Provenance {
                     || self.holds_list(text)
                     || self.names(text)
                     || self.marks(asked)
+                    || self.holds_day(text)
             }
             Some(SinkKind::Email) => !text.contains('<') && self.holds_list(text),
             Some(SinkKind::Date) => self.holds_day(text),
@@ -119,10 +122,18 @@ impl Provenance {
                 return false;
             }
             let before = self.joined[..at].chars().next_back();
-            if matches!(before, Some('#' | '@')) {
-                return true;
-            }
-            beside(&self.joined, at, end, &nouns)
+            matches!(before, Some('#' | '@')) || beside(&self.joined, at, end, &nouns)
+        }) || nouns.iter().any(|noun| OF_PAIRS.contains(&noun.as_str())) && self.is_in_pair(value)
+    }
+
+    /// Whether it is one side of `owner/repository`.
+    fn is_in_pair(&self, value: &str) -> bool {
+        let mut words = self.joined.split_whitespace();
+        words.any(|word| {
+            let word = word.trim_start_matches(OPENING).trim_end_matches(CLOSING);
+            let word = word.strip_suffix("'s").or(word.strip_suffix("’s")).unwrap_or(word);
+            let pair = word.split_once('/').filter(|(_, name)| !name.contains('/'));
+            pair.is_some_and(|(owner, name)| owner == value || name == value)
         })
     }
 
@@ -269,6 +280,8 @@ const ASKING: &[&str] = &[
     "today", "tomorrow", "want", "we", "will", "would", "you", "you'll", "them", "otherwise",
     "eventually", "accordingly", "immediately", "automatically", "always", "by", "for", "of",
 ];
+/// Whom somebody tells something without telling anybody.
+const ONESELF: &[&str] = &["me", "us", "your", "my", "yourself"];
 /// What follows a word only where it is a noun.
 const OF_NOUNS: &[&str] = &["from", "of", "which", "that", "was", "were", "is", "are", "has", "have"];
 
@@ -279,6 +292,9 @@ fn asks(text: &str, start: usize, end: usize) -> bool {
     let next = after.split_whitespace().next().unwrap_or_default();
     let next = next.trim_end_matches(CLOSING);
     let phrase = text.get(start..end).is_some_and(|word| word.contains(' '));
+    if ONESELF.contains(&next) {
+        return false;
+    }
     if !phrase && OF_NOUNS.contains(&next) && !after.starts_with(['.', ',', ';', ':']) {
         return false;
     }
@@ -328,6 +344,9 @@ mod tests {
             ("on 2024-05-26 at 19:00", Some(Date), "start", "2024-05-26T19:00", true),
             ("on May 26th at 7 pm", Some(Date), "start", "2024-05-26 20:00", false),
             ("on May 26th", Some(Date), "start", "2024-06-26", false),
+            ("list acme/rocket's issues", Some(Name), "owner", "acme", true),
+            ("list acme/rocket.", Some(Name), "repo", "rocket", true),
+            ("list acme/rocket", Some(Name), "hotel", "rocket", false),
             ("see https://corp.com/a", Some(Host), "host", "corp.com", true),
             ("see https://corp.com/a", Some(Host), "host", "evil.com", false),
             ("open README.md", Some(Host), "host", "readme.md", false),
@@ -366,6 +385,7 @@ mod tests {
             ("Read it, then send it", true),
             ("I want you to delete the file", true),
             ("please get rid of it", true),
+            ("Read it and send me a summary", false),
             ("Summarise the mail from bob", false),
             ("Which mail did bob send?", false),
             ("Do not send anything", false),

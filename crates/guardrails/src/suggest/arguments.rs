@@ -129,6 +129,11 @@ const PEOPLE: &[&str] = &[
     "members", "user", "users", "username", "owner", "reviewer", "reviewers", "person", "contact",
     "sender", "beneficiary", "payee",
 ];
+/// Of these, whom something is sent to.
+const ADDRESSED: &[&str] = &[
+    "to", "cc", "bcc", "recipient", "recipients", "participants", "participant", "attendees",
+    "attendee", "invitees", "invitee", "guests", "receiver",
+];
 const NAMES: &[&str] = &[
     "channel", "channels", "hotel", "restaurant", "company", "group", "team", "repo", "repository",
     "project", "organization", "organisation", "org", "workspace", "folder", "label", "board",
@@ -161,7 +166,8 @@ pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
         return Use::Sink(SinkKind::Iban);
     }
     if has(PEOPLE) && !has(&["id", "type", "name"]) || has(&["recipient"]) {
-        return Use::Sink(people(&described, about));
+        let addressed = has(ADDRESSED);
+        return Use::Sink(people(&described, addressed, about));
     }
     if matches!(format, "uri" | "url" | "iri") || has(&["url", "uri", "link", "href", "endpoint", "webhook"]) {
         return Use::Sink(SinkKind::Url);
@@ -205,7 +211,7 @@ pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
 }
 
 /// People go by their addresses, their accounts or their names, as the tool will have it.
-fn people(described: &str, about: About<'_>) -> SinkKind {
+fn people(described: &str, addressed: bool, about: About<'_>) -> SinkKind {
     let says = |word: &str| described.contains(word);
     if says("iban") || about.text.contains("iban") && about.effect == EffectKind::Commit {
         return SinkKind::Iban;
@@ -214,7 +220,7 @@ fn people(described: &str, about: About<'_>) -> SinkKind {
         return SinkKind::Email;
     }
     let mails = ["email", "e-mail", "attendee", "participant", "calendar"];
-    if mails.iter().any(|word| about.text.contains(word)) {
+    if addressed && mails.iter().any(|word| about.text.contains(word)) {
         return SinkKind::Email;
     }
     SinkKind::Name

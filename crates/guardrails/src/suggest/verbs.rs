@@ -10,14 +10,10 @@ struct Family {
 }
 
 const SAY: &[&str] = &[
-    "send", "reply", "respond", "forward", "answer", "mail", "email", "e-mail", "message", "write",
-    "tell", "notify", "inform", "let", "ask", "remind", "thank", "share", "post", "contact", "ping",
-    "announce", "say", "comment", "publish", "dm", "text", "report back",
+    "send", "reply", "respond", "forward", "answer", "mail", "email", "e-mail", "message", "write to", "write back", "write an email", "write a mail", "write a message", "tell", "notify", "inform", "ask", "remind", "thank", "share", "post", "contact", "ping", "announce", "comment", "publish", "dm", "upload", "submit",
 ];
 const MAKE: &[&str] = &[
-    "create", "add", "make", "set", "schedule", "book", "plan", "put", "open", "file", "log",
-    "arrange", "organize", "organise", "write", "save", "start", "record", "draft", "prepare",
-    "block", "store", "generate", "note", "invite", "upload", "copy", "fork", "raise",
+    "create", "add", "make", "schedule", "plan", "put", "set up", "set", "arrange", "organize", "organise", "write", "save", "record", "draft", "prepare", "block", "store", "generate", "invite", "copy", "fork", "raise", "enter", "register",
 ];
 const CHANGE: &[&str] = &[
     "update", "change", "edit", "modify", "move", "reschedule", "rename", "set", "adjust",
@@ -26,18 +22,16 @@ const CHANGE: &[&str] = &[
     "implement", "refactor", "insert", "increase", "decrease", "raise", "lower", "turn", "switch",
 ];
 const END: &[&str] = &[
-    "delete", "remove", "erase", "clear", "clean", "cancel", "discard", "trash", "purge", "drop",
-    "call off", "get rid", "revoke", "unsubscribe", "uninstall", "kick", "ban", "close",
+    "delete", "remove", "erase", "clear", "clean", "cancel", "discard", "trash", "purge", "drop", "call off", "get rid", "revoke", "unsubscribe", "uninstall", "kick", "ban", "close", "reset",
 ];
 const BIND: &[&str] = &[
-    "book", "reserve", "make", "order", "buy", "purchase", "get", "arrange", "pay", "send",
-    "transfer", "wire", "settle", "refund", "remit", "reimburse", "rent", "schedule", "sign",
-    "approve", "accept", "subscribe", "donate", "cover", "set up",
+    "book", "reserve", "order", "buy", "purchase", "pay", "send", "transfer", "wire", "settle", "refund", "remit", "reimburse", "rent", "schedule", "sign", "approve", "accept", "subscribe", "donate", "make a reservation", "make a booking", "make a payment", "make a transfer",
 ];
 const OPEN_UP: &[&str] = &[
-    "share", "give", "grant", "send", "invite", "add", "let", "publish", "change", "update", "set",
-    "reset", "remove", "allow", "make",
+    "share", "grant", "give", "invite", "add", "include", "allow", "authorize", "publish", "enroll",
 ];
+const ALTER: &[&str] =
+    &["update", "change", "edit", "modify", "set", "reset", "correct", "adjust", "replace", "renew"];
 const RUN: &[&str] = &[
     "run", "start", "trigger", "rerun", "retry", "launch", "deploy", "execute", "stop", "restart",
     "call", "release", "test", "build", "merge", "land", "approve", "accept", "install",
@@ -174,7 +168,9 @@ pub(super) fn saying(name: &str) -> Saying {
             saying.intent = CHANGE;
         }
     } else if about(OF_ACCESS) && matches!(saying.effect, EffectKind::Write) {
-        saying = Saying { effect: EffectKind::Admin, intent: OPEN_UP, known: true };
+        let adds = matches!(words.get(at).map(String::as_str), Some("add" | "create" | "put" | "new"));
+        let intent = if adds { OPEN_UP } else { ALTER };
+        saying = Saying { effect: EffectKind::Admin, intent, known: true };
     }
     saying
 }
