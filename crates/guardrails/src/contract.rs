@@ -162,6 +162,11 @@ impl Contract {
         self.intent.as_deref()
     }
 
+    /// The words by which a person asks for such a call, where the contract names any.
+    pub fn asking(&self) -> impl Iterator<Item = &str> {
+        self.intent.iter().flatten().map(|word| &**word)
+    }
+
     /// The sink that takes the value at `path`, the most exact one.
     pub(crate) fn sink_at(&self, path: &[Step<'_>]) -> Option<&Sink> {
         self.sinks

@@ -117,10 +117,14 @@ impl World {
     }
 
     pub(crate) fn with(contracts: &str, role: UserRole) -> Self {
+        Self::under(compile(contracts), role)
+    }
+
+    pub(crate) fn under(contracts: Contracts, role: UserRole) -> Self {
         let clock = Arc::new(Hand(AtomicI64::new(0)));
         let entropy = Arc::new(Counter(AtomicU64::new(1)));
         let engine = ToolEngine::builder()
-            .contracts(compile(contracts))
+            .contracts(contracts)
             .names(Arc::new(Federation))
             .store(Arc::new(Memory::default()))
             .clock(clock.clone())
@@ -154,6 +158,7 @@ impl World {
             principal: principal.into(),
             hint: None,
             messages: Vec::new(),
+            described: None,
             tools: Mutex::new(
                 [
                     "tracker__get_issue",
@@ -199,6 +204,8 @@ pub(crate) struct Chat<'w> {
     principal: String,
     pub(crate) hint: Option<Arc<str>>,
     pub(crate) messages: Vec<Message>,
+    /// What every declared tool is said to be for.
+    pub(crate) described: Option<String>,
     pub(crate) tools: Mutex<Vec<String>>,
 }
 
@@ -272,7 +279,10 @@ impl Chat<'_> {
         ModelCall {
             model: "m".into(),
             messages: self.messages.clone(),
-            tools: tools.iter().map(|name| tool_def(name)).collect(),
+            tools: tools
+                .iter()
+                .map(|name| ToolDef { description: self.described.clone(), ..tool_def(name) })
+                .collect(),
             tool_choice: ToolChoice::Auto,
             params: Params::default(),
             stream: true,

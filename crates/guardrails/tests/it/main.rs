@@ -16,3 +16,5 @@ mod scenario;
 mod streams;
 mod timing;
 mod ungranted;
+#[cfg(feature = "packs")]
+mod worst;
