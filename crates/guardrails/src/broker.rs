@@ -11,6 +11,7 @@ use crate::contract::{Contract, EffectKind, Ungranted};
 use crate::digest;
 use crate::engine::Inner;
 use crate::fingerprint;
+use crate::fold;
 use crate::json::Json;
 use crate::result::{Weighing, media_mark};
 use crate::scope::{Kind, Scope};
@@ -175,6 +176,9 @@ pub(crate) async fn file(
     };
     let label = shelf.read(reply.result.get());
     inner.store.file(shelf.filing, inner.now().after(inner.lifetimes.result)).await?;
+    if let Some(grant) = verdict.grant.filter(|_| !label.is_trusted()) {
+        fold::mark_served(inner, &scope, grant, &label).await?;
+    }
     Ok(label)
 }
 

@@ -300,8 +300,8 @@ impl ToolEngine {
         let scope = self.inner.scope(cx);
         let recognised = {
             let history = History::of(&call.messages);
-            let hosted = call.tools.iter().any(|tool| tool.opaque.is_some());
-            let recognised = fold::recognise(&self.inner, &contracts, &scope, cx, &history, hosted);
+            let tools = &call.tools;
+            let recognised = fold::recognise(&self.inner, &contracts, &scope, cx, &history, tools);
             recognised.await.map_err(failed)?
         };
         let label = recognised.standing.label.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use doorward_core::{
-    Body, ConversationId, Cx, Integrity, Label, Media, MediaSource, Sources, ToolResult,
+    Body, ConversationId, Cx, GrantId, Integrity, Label, Media, MediaSource, Sources, ToolDef, ToolResult,
 };
 
 use crate::contract::Contracts;
@@ -20,11 +20,16 @@ use crate::words;
 /// The most results, borrowed texts and system texts that are told apart in one conversation.
 const MOST: usize = 512;
 
+/// The most beginnings of one turn that are remembered as gone on with untrusted data.
+const MOST_ASKED: usize = 64;
+
 /// A conversation as it stands with this request.
 pub(crate) struct Recognised {
     pub(crate) standing: Standing,
     /// The chain at the end of the request.
     pub(crate) head: Mark,
+    /// The chain from where the user last asked for something to the end.
+    pub(crate) asked: Vec<Mark>,
     /// The texts that are the user's and the operator's own, where they may be needed: in a
     /// conversation that holds anything less, or where others of the principal do.
     pub(crate) own: Provenance,
@@ -32,15 +37,13 @@ pub(crate) struct Recognised {
     pub(crate) watchful: bool,
 }
 
-/// `hosted`: whether the provider may run tools within the answer, so that a good context may not
-/// last until its end.
 pub(crate) async fn recognise(
     inner: &Inner,
     contracts: &Contracts,
     scope: &Scope,
     cx: &Cx,
     history: &History<'_>,
-    hosted: bool,
+    tools: &[ToolDef],
 ) -> Result<Recognised, StoreError> {
     let chain = history.chain(scope);
     let (from, standing) = begin(inner, cx, inner.store.recall(&chain, inner.now()).await?);
@@ -48,6 +51,7 @@ pub(crate) async fn recognise(
     let mut fold = Fold { inner, contracts, scope, standing, history, unknown, may_repeat: None };
     fold.begin_turn(cx, from);
     let system = fold.weigh_system().await?;
+    let declared = fold.weigh_tools(tools).await?;
     let clean = fold.standing.label.is_trusted();
     let mut tainted_at = None;
     for at in from..history.items.len() {
@@ -67,12 +71,15 @@ pub(crate) async fn recognise(
     // Only what was answered under a system text is bound to it: the items alone may begin another
     // conversation under another one.
     absorb_system(&mut fold.standing, &system);
+    absorb_system(&mut fold.standing, &declared);
     fold.weigh_cut(&chain).await?;
     if !fold.standing.label.is_trusted() {
         let expires = inner.now().after(inner.lifetimes.tainted);
         inner.store.taint(scope.owner(), &fold.standing.label, expires).await?;
     }
     let watchful = fold.may_repeat().await?;
+    // A provider may run tools within the answer, so that a good context may not last to its end.
+    let hosted = tools.iter().any(|tool| tool.opaque.is_some());
     let standing = fold.standing;
     let own = if has_own_words(&standing) || (watchful || hosted) && !standing.crowded {
         let (operator, person) = own_texts(history, &history.items, &standing, &system);
@@ -80,8 +87,10 @@ pub(crate) async fn recognise(
     } else {
         Provenance::default()
     };
+    let asked = history.items.iter().rposition(is_users).unwrap_or(0);
+    let asked = chain.get(asked.max(chain.len().saturating_sub(MOST_ASKED))..).unwrap_or_default();
     let head = chain.last().copied().unwrap_or_else(|| history::origin(scope));
-    Ok(Recognised { standing, head, own, watchful })
+    Ok(Recognised { standing, head, asked: asked.to_vec(), own, watchful })
 }
 
 /// A system text's mark, and the label of what it repeats.
@@ -189,6 +198,30 @@ impl Fold<'_> {
         Ok(weighed)
     }
 
+    /// Weighs what clients say of the tools that they declare: untrusted text may come back there.
+    async fn weigh_tools(&mut self, tools: &[ToolDef]) -> Result<Vec<Weighed>, StoreError> {
+        let mut weighed = Vec::new();
+        if !self.may_repeat().await? {
+            return Ok(weighed);
+        }
+        for tool in tools {
+            let schema = tool.schema.as_ref().map_or("", |schema| schema.get());
+            let said = [tool.description.as_deref().unwrap_or_default(), schema];
+            if said.iter().all(|text| text.is_empty()) {
+                continue;
+            }
+            let mark = self.scope.mark(Kind::System, &said.map(str::as_bytes));
+            let known = self.standing.system.iter().find(|(known, _)| *known == mark);
+            let copied = match known {
+                Some((_, false)) => None,
+                Some((_, true)) => Some(self.standing.label.clone()),
+                None => self.copied(&said.join("\n")).await?,
+            };
+            weighed.push((mark, copied));
+        }
+        Ok(weighed)
+    }
+
     /// The label of the text on file that this text repeats.
     async fn copied(&mut self, text: &str) -> Result<Option<Label>, StoreError> {
         if !self.may_repeat().await? {
@@ -217,6 +250,7 @@ impl Fold<'_> {
     /// user's behind it, it is another matter.
     async fn mark_cut(&self, before: &[Mark]) -> Result<(), StoreError> {
         let asked = self.history.items[..before.len()].iter().rposition(is_users).unwrap_or(0);
+        let asked = asked.max(before.len().saturating_sub(MOST_ASKED));
         let expires = self.inner.now().after(self.inner.lifetimes.tainted);
         for prefix in &before[asked.min(before.len())..] {
             let cut = self.scope.mark(Kind::Cut, &[prefix.as_bytes()]);
@@ -398,6 +432,39 @@ impl Fold<'_> {
         });
         call.or(result.name.as_deref())
     }
+}
+
+/// Notes from where in a conversation a granted call was made, while that is good.
+pub(crate) async fn expect_cut(
+    inner: &Inner,
+    scope: &Scope,
+    grant: GrantId,
+    standing: &Standing,
+    heads: impl Iterator<Item = Mark>,
+) -> Result<(), StoreError> {
+    let from = Standing { results: heads.collect(), system: Vec::new(), ..standing.clone() };
+    let mark = scope.mark(Kind::Cut, &[b"grant", grant.to_string().as_bytes()]);
+    inner.store.remember(mark, &from, inner.now().after(inner.lifetimes.grant)).await
+}
+
+/// A granted call brought untrusted data: whoever asked for it has read that, whatever they show
+/// of their history from now on.
+pub(crate) async fn mark_served(
+    inner: &Inner,
+    scope: &Scope,
+    grant: GrantId,
+    label: &Label,
+) -> Result<(), StoreError> {
+    let expires = inner.now().after(inner.lifetimes.tainted);
+    inner.store.taint(scope.owner(), label, expires).await?;
+    let mark = scope.mark(Kind::Cut, &[b"grant", grant.to_string().as_bytes()]);
+    let Some((_, from)) = inner.store.recall(&[mark], inner.now()).await? else { return Ok(()) };
+    let gone_on = Standing { label: from.label.join(label), results: Vec::new(), ..from.clone() };
+    for head in &from.results {
+        let cut = scope.mark(Kind::Cut, &[head.as_bytes()]);
+        inner.store.remember(cut, &gone_on, expires).await?;
+    }
+    Ok(())
 }
 
 /// Files fingerprints of untrusted texts, save for what they repeat from the user and the

@@ -49,9 +49,15 @@ pub(crate) fn forms_as(kind: SinkKind, value: &str) -> Vec<String> {
         SinkKind::Path => path(value).into_iter().collect(),
         SinkKind::Money => money(value).into_iter().chain(number(value)).collect(),
         SinkKind::Date => date(value).into_iter().collect(),
+        SinkKind::Id | SinkKind::Name if is_address_or_day(value) => Vec::new(),
         SinkKind::Id => number(value).into_iter().chain(distinct()).collect(),
         SinkKind::Name | SinkKind::Text => distinct().into_iter().collect(),
     }
+}
+
+/// Whether it is no identifier and no name, though it could be one.
+pub(crate) fn is_address_or_day(value: &str) -> bool {
+    email(value).is_some() || value.contains("://") || date(value).is_some() || iban(value).is_some()
 }
 
 /// Whether a value of a result is one of this kind and can carry no message.

@@ -56,6 +56,18 @@ pub fn suggest(server: &str, tools: &[Value]) -> Vec<Draft> {
         .collect()
 }
 
+/// The words by which people ask for a tool that nobody described, and those of what it is about,
+/// by its name.
+pub(crate) fn words_for(tool: &str) -> (Vec<Box<str>>, Vec<String>) {
+    let name = tool.rsplit_once("__").map_or(tool, |(_, name)| name);
+    let known = verbs::saying(name).intent.iter().map(|word| (*word).into());
+    let words: Vec<String> =
+        verbs::words(name).into_iter().filter(|word| word.len() > 2).collect();
+    let own = words.iter().map(|word| word.as_str().into());
+    let words_asking = known.chain(own).collect();
+    (words_asking, words.into_iter().filter(|word| !verbs::is_verb(word)).collect())
+}
+
 fn draft(prefix: &str, name: &str, tool: &Value) -> Draft {
     let described = tool.get("description").and_then(Value::as_str).unwrap_or_default();
     let schema = tool.get("inputSchema").or_else(|| tool.get("parameters"));
@@ -84,12 +96,14 @@ fn draft(prefix: &str, name: &str, tool: &Value) -> Draft {
         spec.requires =
             Some(Requires { control: Integrity::User, choice: Integrity::User });
     } else {
-        // A tool that adds people to an appointment tells them of it: both words will do.
         let mut words: Vec<String> = saying.intent.iter().map(|word| (*word).to_owned()).collect();
-        if verbs::rank(effect) > verbs::rank(saying.effect) {
-            let more = verbs::intent_of(effect).iter().map(|word| (*word).to_owned());
-            words.extend(more.filter(|word| !words.contains(word)).collect::<Vec<_>>());
+        if verbs::rank(effect) > verbs::rank(saying.effect) && effect == EffectKind::Egress {
+            words.push("invite".to_owned());
         }
+        if words.is_empty() || effect == EffectKind::Destroy && saying.effect == EffectKind::Read {
+            words.extend(verbs::intent_of(effect).iter().map(|word| (*word).to_owned()));
+        }
+        words.dedup();
         if saying.known {
             spec.intent = Some(words);
         }

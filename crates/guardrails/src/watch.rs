@@ -23,6 +23,7 @@ use crate::pick;
 use crate::provenance::Asked;
 use crate::scope::{Kind, Scope};
 use crate::seen;
+use crate::suggest;
 use crate::turn_store::{Denial, FiledText, Filing, Grant, Mark, StoreError};
 use crate::words;
 
@@ -234,6 +235,9 @@ impl ToolWatch {
         } else {
             None
         };
+        if grant.is_some() && self.context().is_trusted() {
+            self.expect_cut(grant, None).await?;
+        }
         if !brokered && !decision.is_allowed() {
             let told = words::refusal_arguments(tool.as_str(), &decision);
             self.allow_telling(&told).await?;
@@ -272,11 +276,40 @@ impl ToolWatch {
         for leaf in &leaves {
             labels.push(self.trace(tool, leaf, case.is_met()).await?);
         }
-        let own = &self.recognised.own;
-        let intended = contract.intent().is_none_or(|words| own.demands(words));
+        let intended = case.is_met() || self.is_asked_for(tool, contract, &leaves, &labels);
         let decision = case.settle(&leaves, &labels, intended);
         self.traced += leaves.len();
         Ok(decision)
+    }
+
+    /// Whether the user asked for such a call, and for one of its values with that.
+    fn is_asked_for(
+        &self,
+        tool: &str,
+        contract: &Contract,
+        leaves: &[Leaf<'_>],
+        labels: &[Label],
+    ) -> bool {
+        let own = &self.recognised.own;
+        let demand = match contract.intent() {
+            Some(words) => own.demand(words),
+            None if contract.is_declared() => return true,
+            None => {
+                let (words, nouns) = suggest::words_for(tool);
+                own.demand(&words).filter(|_| nouns.is_empty() || own.mentions(&nouns))
+            }
+        };
+        let Some(demand) = demand else { return false };
+        let within = |leaf: &Leaf<'_>| {
+            let (Value::Text(text) | Value::Number(text)) = leaf.value else { return false };
+            let asked = Asked { text, kind: leaf.kind, argument: leaf.argument, tool };
+            demand.scopes.proves(&asked, &forms_of(leaf))
+        };
+        demand.whole
+            || leaves.iter().zip(labels).any(|(leaf, label)| {
+                label.choice == Integrity::User && label.integrity == Integrity::Trusted
+                    || within(leaf)
+            })
     }
 
     /// What the user's words alone allow to bind somebody they allow once: who steers the model
@@ -314,13 +347,7 @@ impl ToolWatch {
             Value::Choice => return Ok(context.clone()),
         };
         let asked = Asked { text, kind: leaf.kind, argument: leaf.argument, tool };
-        let forms = match leaf.value {
-            Value::Number(raw) => literal::number_forms(leaf.kind, raw),
-            _ => leaf.kind.map_or_else(
-                || literal::forms(text),
-                |kind| literal::forms_as(kind, text),
-            ),
-        };
+        let forms = forms_of(leaf);
         let said = match leaf.value {
             Value::Number(_) => own.holds_any(&forms) || own.marks(&asked),
             _ => own.proves(&asked, &forms),
@@ -427,6 +454,18 @@ impl ToolWatch {
         Ok(rest)
     }
 
+    /// Notes from where a granted call was made, for what it brings may be untrusted.
+    async fn expect_cut(
+        &self,
+        grant: Option<GrantId>,
+        answered: Option<Mark>,
+    ) -> Result<(), StoreError> {
+        let Some(grant) = grant else { return Ok(()) };
+        let Recognised { standing, asked, .. } = &self.recognised;
+        let heads = asked.iter().copied().chain(answered);
+        fold::expect_cut(&self.inner, &self.scope, grant, standing, heads).await
+    }
+
     /// Extends the chain by what was sent on, so that the next request is recognised.
     async fn remember(&mut self) -> Result<(), StoreError> {
         if self.text_bytes > MOST_TEXT {
@@ -435,6 +474,7 @@ impl ToolWatch {
         self.recognised.standing.answered = true;
         let standing = &self.recognised.standing;
         let expires = self.inner.now().after(self.inner.lifetimes.conversation);
+        let mut heads = Vec::new();
         for answer in self.answers.values_mut() {
             let mut head = self.recognised.head;
             if !answer.dense.is_empty() {
@@ -446,6 +486,14 @@ impl ToolWatch {
             }
             if head != self.recognised.head {
                 self.inner.store.remember(head, standing, expires).await?;
+                heads.push(head);
+            }
+        }
+        if standing.label.is_trusted() {
+            for one in &self.decided {
+                for head in &heads {
+                    self.expect_cut(one.grant, Some(*head)).await?;
+                }
             }
         }
         if !standing.label.is_trusted() {
@@ -469,6 +517,16 @@ impl ToolWatch {
         let said = self.answers.values().flat_map(|answer| [&answer.text, &answer.thought]);
         let said = said.chain(&passed).map(String::as_str);
         fold::print(&self.inner, &self.scope, said, self.recognised.own.texts(), label).await
+    }
+}
+
+/// The canonical forms of a value, of the kind that is taken there.
+fn forms_of(leaf: &Leaf<'_>) -> Vec<String> {
+    match (leaf.value.clone(), leaf.kind) {
+        (Value::Choice, _) => Vec::new(),
+        (Value::Number(raw), kind) => literal::number_forms(kind, raw),
+        (Value::Text(text), Some(kind)) => literal::forms_as(kind, text),
+        (Value::Text(text), None) => literal::forms(text),
     }
 }
 

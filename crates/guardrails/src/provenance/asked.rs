@@ -17,6 +17,31 @@ pub(crate) struct Asked<'a> {
     pub(crate) tool: &'a str,
 }
 
+/// What a word that asks for something asks it for.
+#[derive(Debug)]
+pub(crate) struct Demand {
+    /// Whether it points back at anything that was said: `read the note and send it`.
+    pub(crate) whole: bool,
+    /// What is said between such a word and the next thing that is asked for.
+    pub(crate) scopes: Provenance,
+}
+
+/// Words that point back.
+const POINTING: &[&str] = &[
+    "it", "its", "them", "they", "this", "that", "these", "those", "there", "him", "her", "so",
+    "same", "each", "both", "everyone", "everybody", "one", "ones",
+];
+/// Words with which another matter begins.
+const MATTERS: &[&str] = &[
+    "add", "answer", "append", "approve", "archive", "ask", "book", "buy", "cancel", "change",
+    "check", "close", "comment", "compare", "copy", "create", "delete", "download", "draft", "edit",
+    "email", "explain", "fetch", "find", "fix", "forward", "get", "go", "grant", "invite", "list",
+    "look", "mail", "make", "mark", "merge", "message", "move", "notify", "open", "order", "pay",
+    "plan", "post", "print", "publish", "put", "read", "remind", "remove", "rename", "reply",
+    "report", "reschedule", "reserve", "review", "run", "save", "schedule", "search", "send", "set",
+    "share", "show", "summarise", "summarize", "tell", "transfer", "translate", "update", "upload",
+    "visit", "write",
+];
 /// Words of argument names that say nothing of what is named.
 const HOLLOW: &[&str] = &[
     "id", "ids", "key", "name", "names", "new", "no", "number", "old", "ref", "slug", "source",
@@ -39,6 +64,10 @@ impl Provenance {
     /// `forms`: its canonical forms of that kind.
     pub(crate) fn proves(&self, asked: &Asked<'_>, forms: &[String]) -> bool {
         let text = asked.text;
+        let named = matches!(asked.kind, Some(SinkKind::Id | SinkKind::Name));
+        if named && literal::is_address_or_day(text) {
+            return false;
+        }
         if self.holds_any(forms) {
             return true;
         }
@@ -54,20 +83,40 @@ impl Provenance {
             Some(SinkKind::Date) => self.holds_day(text),
             Some(SinkKind::Text) => self.holds_phrase(text),
             Some(SinkKind::Path) => literal::path(text).is_some() && self.holds_phrase(text),
-            Some(SinkKind::Id | SinkKind::Name) => {
+            Some(SinkKind::Id) => self.names(text) || self.marks(asked),
+            Some(SinkKind::Name) => {
                 self.holds_phrase(text) || self.names(text) || self.marks(asked)
             }
             Some(_) => false,
         }
     }
 
-    /// Whether the person used one of these words to ask for something.
-    pub(crate) fn demands(&self, words: &[Box<str>]) -> bool {
+    /// What the person asked for with one of these words; `None` where nothing.
+    pub(crate) fn demand(&self, words: &[Box<str>]) -> Option<Demand> {
         let lower = self.lower().get(self.spoken..).unwrap_or_default();
-        words.iter().any(|word| {
-            memmem::find_iter(lower.as_bytes(), word.as_bytes())
-                .any(|at| is_whole(lower, at, at + word.len()) && asks(lower, at, at + word.len()))
-        })
+        let said = self.joined.get(self.spoken..).unwrap_or_default();
+        let mut scopes = Vec::new();
+        for word in words {
+            for at in memmem::find_iter(lower.as_bytes(), word.as_bytes()) {
+                let end = at + word.len();
+                if is_whole(lower, at, end) && asks(lower, at, end) {
+                    scopes.push(said.get(end..scope_end(lower, end)).unwrap_or_default());
+                }
+            }
+        }
+        if scopes.is_empty() {
+            return None;
+        }
+        let points = |scope: &&str| {
+            plain_words(scope).split(' ').any(|word| POINTING.contains(&word))
+        };
+        Some(Demand { whole: scopes.iter().any(points), scopes: Self::of(scopes) })
+    }
+
+    /// Whether one of these words stands in what the person said, in the plural or not.
+    pub(crate) fn mentions(&self, nouns: &[String]) -> bool {
+        let said = plain_words(self.joined.get(self.spoken..).unwrap_or_default());
+        said.split(' ').any(|word| nouns.iter().any(|noun| singular(noun) == singular(word)))
     }
 
     /// Every run of up to `longest` words of the person's, in the form of [`plain_words`].
@@ -180,12 +229,18 @@ pub(crate) fn plain_words(text: &str) -> String {
 
 /// What the argument names: the telling words of its own name, else of its tool's.
 fn nouns(asked: &Asked<'_>) -> Vec<String> {
-    let own: Vec<String> = telling(asked.argument, HOLLOW).collect();
-    if !own.is_empty() {
-        return own;
+    let mut own: Vec<String> = telling(asked.argument, HOLLOW).collect();
+    if own.is_empty() {
+        let tool = asked.tool.rsplit_once("__").map_or(asked.tool, |(_, tool)| tool);
+        own = telling(tool, VERBS).collect();
+        own.push(asked.argument.to_lowercase());
     }
-    let tool = asked.tool.rsplit_once("__").map_or(asked.tool, |(_, tool)| tool);
-    telling(tool, VERBS).collect()
+    for (short, long) in [("repo", "repository"), ("org", "organization"), ("dir", "directory")] {
+        if own.iter().any(|noun| noun == short) {
+            own.push(long.to_owned());
+        }
+    }
+    own
 }
 
 fn telling<'n>(name: &'n str, without: &'n [&'n str]) -> impl Iterator<Item = String> + 'n {
@@ -269,6 +324,29 @@ fn begins(text: &str, at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
     let before = before.trim_end_matches([' ', '\t', '"', '\'', '(', '“', '*', '-', '•', '>']);
     before.is_empty() || before.ends_with(['.', '!', '?', ':', ';', '\n', '\r'])
+}
+
+/// Where what is asked for ends: with the sentence, or where something else is asked for.
+fn scope_end(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    let mut end = rest.len();
+    for (at, _) in rest.match_indices(['.', '!', '?']) {
+        if rest[at + 1..].chars().next().is_none_or(char::is_whitespace) {
+            end = at;
+            break;
+        }
+    }
+    end = rest.find("\n\n").map_or(end, |at| end.min(at));
+    let mut at = 0;
+    for word in rest[..end].split(char::is_whitespace) {
+        let bare = word.trim_matches(|char: char| !char.is_alphanumeric());
+        let start = from + at + word.find(bare).unwrap_or(0);
+        if MATTERS.contains(&bare) && asks(text, start, start + bare.len()) {
+            return from + at;
+        }
+        at += word.len() + 1;
+    }
+    from + end
 }
 
 /// What may stand before a word that asks for something.
@@ -395,10 +473,27 @@ mod tests {
             ("resend it", false),
             ("", false),
         ] {
-            assert_eq!(Provenance::of([said]).demands(&words), demands, "{said}");
+            assert_eq!(Provenance::of([said]).demand(&words).is_some(), demands, "{said}");
         }
         let own = Provenance::of_both(["You may send mail."], ["Summarise it"]);
-        assert!(!own.demands(&words), "the operator's words ask for nothing");
+        assert!(own.demand(&words).is_none(), "the operator's words ask for nothing");
+    }
+
+    #[test]
+    fn a_demand_is_for_what_follows_it() {
+        let words: Vec<Box<str>> = vec!["write".into(), "mail".into()];
+        for (said, value, within) in [
+            ("Read docs/b.md and write a summary to docs/c.md", "docs/c.md", true),
+            ("Read docs/b.md and write a summary to docs/c.md", "docs/b.md", false),
+            ("Read docs/b.md and write to it", "docs/b.md", true),
+            ("Write docs/b.md. Then read docs/c.md.", "docs/c.md", false),
+            ("Mail bob@corp.com and delete docs/b.md", "docs/b.md", false),
+            ("Mail ann@corp.com, bob@corp.com", "bob@corp.com", true),
+        ] {
+            let own = Provenance::of([said]);
+            let demand = own.demand(&words).unwrap();
+            assert_eq!(demand.whole || demand.scopes.holds(value), within, "{said} {value}");
+        }
     }
 
     #[test]

@@ -147,7 +147,9 @@ pub(super) fn saying(name: &str) -> Saying {
     let words = words(name);
     let unknown = Saying { effect: EffectKind::Egress, intent: &[], known: false };
     let Some((at, family)) = leading(&words) else { return unknown };
-    let mut saying = Saying { effect: family.effect, intent: family.intent, known: true };
+    let narrow = NARROW.iter().find(|(verb, _)| words.get(at).is_some_and(|word| word == verb));
+    let intent = narrow.map_or(family.intent, |(_, words)| *words);
+    let mut saying = Saying { effect: family.effect, intent, known: true };
     // `get_or_create`, `find_and_delete`: the strictest holds.
     let joined = words.iter().any(|word| matches!(word.as_str(), "and" | "or" | "then"));
     if joined {
@@ -174,6 +176,29 @@ pub(super) fn saying(name: &str) -> Saying {
     }
     saying
 }
+
+/// Whether a word is a verb of some family and no noun besides.
+pub(super) fn is_verb(word: &str) -> bool {
+    family_of(word).is_some() && !NOUNS.contains(&word)
+}
+
+/// Verbs that change something in one way only, with the words by which people ask for that.
+const NARROW: &[(&str, &[&str])] = &[
+    ("reschedule", &["reschedule", "move", "postpone", "shift", "push", "delay", "bring forward"]),
+    ("rename", &["rename", "call"]),
+    ("append", &["append", "add", "write", "put", "insert", "include", "note"]),
+    ("insert", &["insert", "add", "write", "put", "include"]),
+    ("move", &["move", "put", "archive", "sort", "rename"]),
+    ("close", &["close", "resolve"]),
+    ("reopen", &["reopen", "open"]),
+    ("assign", &["assign", "give"]),
+    ("archive", &["archive", "clean"]),
+    ("label", &["label", "tag", "mark"]),
+    ("tag", &["tag", "label", "mark"]),
+    ("mark", &["mark", "flag", "set"]),
+    ("follow", &["follow", "subscribe"]),
+    ("star", &["star", "mark", "flag"]),
+];
 
 /// The first verb that is no noun here, else the first.
 fn leading(words: &[String]) -> Option<(usize, &'static Family)> {

@@ -1,8 +1,11 @@
 //! An agent with its client: honest until it has read an injection.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use doorward_core::{Body, Decision, Guard, Message, Part, Role, ToolCall, ToolName, ToolReply};
 use doorward_core::{ToolResult, ToolUse};
-use doorward_guardrails::UserRole;
+
+
 use futures_util::FutureExt;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,11 +25,14 @@ pub(super) enum House {
     ContextTaint,
 }
 
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
 /// One world with its guard.
 pub(super) struct Run<'s> {
     pub(super) suite: &'s Suite,
     pub(super) house: House,
-    pub(super) world: World,
+    /// Whose agent it is.
+    pub(super) principal: String,
     pub(super) scene: Scene<'s>,
     /// Questions to the person.
     pub(super) asked: usize,
@@ -38,6 +44,7 @@ pub(super) struct Run<'s> {
 pub(super) struct Ran {
     pub(super) allowed: bool,
     pub(super) result: String,
+    #[expect(dead_code, reason = "told when a test fails")]
     pub(super) decision: Option<Decision>,
 }
 
@@ -46,15 +53,19 @@ impl<'s> Run<'s> {
         Self {
             suite,
             house,
-            world: World::under(suite.contracts.clone(), UserRole::Trusted),
+            principal: format!("alice-{}@corp.com", RUNS.fetch_add(1, Ordering::Relaxed)),
             scene: Scene::new(suite, planted),
             asked: 0,
             serial: std::cell::Cell::new(0),
         }
     }
 
-    pub(super) fn chat(&self) -> Chat<'_> {
-        let chat = self.world.chat();
+    pub(super) fn world(&self) -> &'s World {
+        &self.suite.world
+    }
+
+    pub(super) fn chat(&self) -> Chat<'s> {
+        let chat = self.world().chat_of(&self.principal);
         *chat.tools.lock().unwrap() = self.suite.tools.iter().map(|one| one.name.clone()).collect();
         chat
     }
@@ -123,13 +134,13 @@ impl<'s> Run<'s> {
             let result = self.scene.run(name, &parsed);
             return Ran { allowed: true, result, decision };
         }
-        let mut cx = self.world.cx("alice@corp.com");
+        let mut cx = self.world().cx(&self.principal);
         cx.conversation_hint = hint.map(Into::into);
         let Ok(raw) = RawValue::from_string(arguments.to_owned()) else {
             return Ran { allowed: false, result: String::new(), decision };
         };
         let call = ToolCall::new(ToolName::new(name), raw);
-        let engine = &self.world.engine;
+        let engine = &self.world().engine;
         let verdict = engine.judge(&cx, &call).now_or_never().unwrap().unwrap();
         let allowed = verdict.decision.is_allowed();
         let text = if allowed {

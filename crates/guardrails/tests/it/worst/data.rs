@@ -1,8 +1,10 @@
 //! Suites: tools, a state of the world, tasks and attacks, as data.
 
-use doorward_guardrails::{ContractSpec, Contracts, suggest};
+use doorward_guardrails::{ContractSpec, Contracts, UserRole, suggest};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::driver::World;
 
 const FILES: [(&str, &str); 7] = [
     ("mail", include_str!("../../../testdata/worst/mail.toml")),
@@ -97,6 +99,8 @@ pub(super) struct Suite {
     pub(super) name: &'static str,
     pub(super) tools: Vec<Tool>,
     pub(super) contracts: Contracts,
+    /// One engine for all runs: each has principals of its own.
+    pub(super) world: World,
     pub(super) state: Value,
     pub(super) tasks: Vec<Task>,
     pub(super) attacks: Vec<Attack>,
@@ -130,7 +134,8 @@ impl Suite {
         // Tools that nobody described, of other servers and of the client itself.
         tools.extend(file.extra.iter().map(|text| tool(text, "")));
         let (state, tasks, attacks) = (file.state, file.task, file.attack);
-        Self { name, tools, contracts, state, tasks, attacks }
+        let world = World::under(contracts.clone(), UserRole::Trusted);
+        Self { name, tools, contracts, world, state, tasks, attacks }
     }
 
     pub(super) fn tool(&self, name: &str) -> Option<&Tool> {

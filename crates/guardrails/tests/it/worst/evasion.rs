@@ -4,7 +4,7 @@ use doorward_core::{Body, Message, Part, Role};
 use serde_json::{Value, json};
 
 use super::agent::{House, Run, Talk};
-use super::data::{Attack, Call, Task};
+use super::data::{Attack, Call, Task, Tool};
 
 /// A way past the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -243,24 +243,29 @@ impl Hijacked<'_, '_> {
             _ => {
                 let mut leaves = Vec::new();
                 self.task.steps.iter().for_each(|step| scalars(&step.with, &mut leaves));
-                let prompt = &self.task.prompt;
-                leaves.retain(|leaf| {
-                    let text = leaf.as_str().map_or_else(|| leaf.to_string(), str::to_owned);
-                    prompt.contains(&text)
-                });
                 leaves
             }
         };
-        let tools = self.run.suite.tools.clone();
+        // To write to whom one may write anyway is another matter than to do something else.
+        let suite = self.run.suite;
+        let done = |tool: &Tool, value: &Value| {
+            self.task.steps.iter().any(|step| {
+                let own = suite.tool(&step.call).filter(|own| own.has_effect());
+                let mut leaves = Vec::new();
+                scalars(&step.with, &mut leaves);
+                own.is_some_and(|own| own.collection == tool.collection) && leaves.contains(value)
+            })
+        };
+        let tools = suite.tools.clone();
         let tools = tools.iter().filter(|tool| tool.has_effect() && !used.contains(&&*tool.name));
         let mut tried = Vec::new();
         for tool in tools {
-            for value in &values {
+            let values: Vec<&Value> = values.iter().filter(|value| !done(tool, value)).collect();
+            for first in 0..values.len() {
                 let mut with = json!({});
-                for (name, kind, required) in &tool.arguments {
-                    if *required {
-                        with[name] = shaped(value, kind);
-                    }
+                let required = tool.arguments.iter().filter(|(.., required)| *required);
+                for (at, (name, kind, _)) in required.enumerate() {
+                    with[name] = shaped(values[(first + at) % values.len()], kind);
                 }
                 tried.push(Call { call: tool.name.clone(), with });
             }
@@ -275,7 +280,8 @@ impl Hijacked<'_, '_> {
             return self.direct(calls, Some("bobs"));
         }
         for call in calls {
-            let mut chat = self.run.world.chat_of("bob@corp.com");
+            let bob = format!("bob-of-{}", self.run.principal);
+            let mut chat = self.run.world().chat_of(&bob);
             chat.hint = Some("bobs".into());
             chat.user("Do it, please");
             chat.model("", &[("b1", &call.call, &call.with.to_string())]);

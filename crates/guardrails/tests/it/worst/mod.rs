@@ -24,7 +24,7 @@ struct Tally {
     attacks: usize,
     successes: usize,
     /// By evasion: how often it worked, and an example.
-    by: BTreeMap<Evasion, (usize, String)>,
+    by: BTreeMap<(Evasion, String), (usize, String)>,
     undone: Vec<String>,
 }
 
@@ -53,10 +53,23 @@ fn the_corpus_is_as_large_as_promised_and_every_attack_is_read_in_every_task() {
 
 #[test]
 fn no_attack_of_a_worst_case_agent_runs_and_honest_work_goes_on() {
+    compare(2);
+}
+
+/// Each evasion with each attack in each task: `cargo test … -- --ignored worst --nocapture`.
+#[test]
+#[ignore = "twice as long as the half of it that is always run"]
+fn no_attack_with_any_evasion_runs() {
+    compare(1);
+}
+
+/// `nth`: which share of the pairs of attack and evasion is tried in each task; every evasion is
+/// in every task in any case.
+fn compare(nth: usize) {
     let suites = Suite::all();
-    let doorward = tally(&suites, House::Doorward);
-    let open = tally(&suites, House::Open);
-    let taint = tally(&suites, House::ContextTaint);
+    let doorward = tally(&suites, House::Doorward, nth);
+    let open = tally(&suites, House::Open, nth);
+    let taint = tally(&suites, House::ContextTaint, nth);
     println!("{}", report(&[("doorward", &doorward), ("no guard", &open), ("context taint", &taint)]));
     for (evasion, (times, example)) in &doorward.by {
         println!("RAN {evasion:?} {times}: {example}");
@@ -71,11 +84,11 @@ fn no_attack_of_a_worst_case_agent_runs_and_honest_work_goes_on() {
     assert!(taint.unasked < doorward.unasked, "plain taint stops more honest work");
 }
 
-fn tally(suites: &[Suite], house: House) -> Tally {
+fn tally(suites: &[Suite], house: House, nth: usize) -> Tally {
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
         let parts: Vec<_> =
-            suites.iter().map(|suite| scope.spawn(move || tally_suite(suite, house))).collect();
+            suites.iter().map(|suite| scope.spawn(move || tally_suite(suite, house, nth))).collect();
         for part in parts {
             let part = part.join().unwrap();
             tally.tasks += part.tasks;
@@ -93,7 +106,7 @@ fn tally(suites: &[Suite], house: House) -> Tally {
     tally
 }
 
-fn tally_suite(suite: &Suite, house: House) -> Tally {
+fn tally_suite(suite: &Suite, house: House, nth: usize) -> Tally {
     let mut tally = Tally::default();
     for task in &suite.tasks {
         tally.tasks += 1;
@@ -103,8 +116,16 @@ fn tally_suite(suite: &Suite, house: House) -> Tally {
         if !done || asked > 0 {
             tally.undone.push(format!("{} [{asked} asked, done {done}]: {}", suite.name, task.prompt));
         }
-        for attack in &suite.attacks {
-            for evasion in Evasion::ALL {
+        for (at, attack) in suite.attacks.iter().enumerate() {
+            for (number, evasion) in Evasion::ALL.into_iter().enumerate() {
+                if number > 0 && (at + number) % nth != 0 {
+                    continue;
+                }
+                // These do not depend on what the attacker wants.
+                let any = matches!(evasion, Evasion::TrustedSelection | Evasion::UsersValues);
+                if any && at >= nth {
+                    continue;
+                }
                 let (mut run, talk, done) = led_on(suite, house, task, attack);
                 let Some(done) = done else { continue };
                 let hijacked = Hijacked { run: &mut run, talk, task, attack, done };
@@ -113,7 +134,8 @@ fn tally_suite(suite: &Suite, house: House) -> Tally {
                 if let Some(first) = ran.first() {
                     tally.successes += 1;
                     let example = format!("{} {first:?} in: {}", suite.name, task.prompt);
-                    tally.by.entry(evasion).or_insert((0, example)).0 += 1;
+                    let key = (evasion, first.0.clone());
+                    tally.by.entry(key).or_insert((0, example)).0 += 1;
                 }
             }
         }
