@@ -3,9 +3,10 @@
 //! Robust winnowing (Schleimer, Wilkerson, Aiken: *Winnowing: Local Algorithms for Document
 //! Fingerprinting*, SIGMOD 2003) over text reduced to its letters and digits in lower case: any
 //! copy of `GRAM + WINDOW - 1` such bytes or more is found, whatever stands around it. Shorter
-//! lines are found where they are copied as whole lines.
+//! lines are found where they are copied as whole lines. Letters that look alike count as one.
 
 use crate::keyed::KeyedSet;
+use crate::seen;
 use crate::sift;
 
 /// Bytes of reduced text in one gram.
@@ -83,10 +84,8 @@ impl Reduced {
 
     fn add_unicode(&mut self, line: &str) {
         let mut buffer = [0; 4];
-        for char in line.chars().filter(|char| char.is_alphanumeric()) {
-            for lower in char.to_lowercase() {
-                self.bytes.extend_from_slice(lower.encode_utf8(&mut buffer).as_bytes());
-            }
+        for plain in line.chars().flat_map(seen::folded) {
+            self.bytes.extend_from_slice(plain.encode_utf8(&mut buffer).as_bytes());
         }
     }
 
@@ -193,7 +192,11 @@ mod tests {
     fn copies_are_found_in_any_dress() {
         let shouted = NOTE.to_uppercase().replace(' ', "\n  * ");
         let middle = &NOTE[30..120];
-        for copy in [NOTE, &shouted, middle, &format!("Summary:\n\n> {middle} …and so on")] {
+        let alike = NOTE.replace('a', "а").replace('e', "\u{200b}е");
+        let wide: String =
+            NOTE.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
+        let quoted = format!("Summary:\n\n> {middle} …and so on");
+        for copy in [NOTE, &shouted, middle, &quoted, &alike, &wide] {
             assert!(meet(NOTE, copy), "{copy}");
         }
     }

@@ -228,7 +228,10 @@ impl Fold<'_> {
             return Ok(None);
         }
         let (store, now) = (&self.inner.store, self.inner.now());
-        let prints = fingerprint::prints(text, self.scope.seed());
+        let mut prints = fingerprint::prints(text, self.scope.seed());
+        for inner in seen::unwrapped(text) {
+            prints.extend(fingerprint::prints(&inner, self.scope.seed()));
+        }
         if prints.is_empty() {
             return Ok(None);
         }

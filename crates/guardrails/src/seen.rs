@@ -120,19 +120,23 @@ fn is_invisible(char: char) -> bool {
 
 /// Letters and digits in lower case, look-alikes as the letter that they look like.
 pub(crate) fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for char in text.chars().filter(|char| !is_invisible(*char)) {
-        let wide = u32::from(char);
-        let narrow = if (0xff01..=0xff5e).contains(&wide) { wide - 0xfee0 } else { wide };
-        let char = char::from_u32(narrow).unwrap_or(char);
-        for lower in char.to_lowercase() {
-            let plain = look_alike(lower);
-            if plain.is_alphanumeric() {
-                folded.push(plain);
-            }
-        }
-    }
-    folded
+    text.chars().flat_map(folded).collect()
+}
+
+/// What stays of a character when it is folded.
+pub(crate) fn folded(char: char) -> impl Iterator<Item = char> {
+    let wide = u32::from(char);
+    let narrow = if (0xff01..=0xff5e).contains(&wide) { wide - 0xfee0 } else { wide };
+    let narrow = char::from_u32(narrow).unwrap_or(char);
+    let shown = !is_invisible(char);
+    narrow.to_lowercase().map(look_alike).filter(move |plain| shown && plain.is_alphanumeric())
+}
+
+/// The texts that long words of a text hold under another encoding.
+pub(crate) fn unwrapped(text: &str) -> Vec<String> {
+    let long = text.split(|char: char| char.is_whitespace() || "\"'`<>,;".contains(char));
+    let long = long.filter(|word| word.len() >= 24);
+    long.take(64).flat_map(decoded).collect()
 }
 
 /// The ASCII letter that a lower-case letter of another script looks like: the usual ones of the

@@ -11,6 +11,7 @@
 mod checks;
 mod driver;
 mod laundering;
+mod laundering_dress;
 mod monotone;
 mod scenario;
 mod streams;
