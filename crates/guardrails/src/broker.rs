@@ -39,7 +39,7 @@ pub(crate) async fn judge(inner: &Inner, cx: &Cx, call: &ToolCall) -> Result<Ver
         label: Label::untrusted("a call without a known decision"),
     };
     if !matches!(json, Some(Json::Object(_))) {
-        let decision = inner.carried_out(no_object(call.tool.as_str()));
+        let decision = inner.carried_out(&cx.principal, call.tool.as_str(), no_object(call.tool.as_str()));
         return Ok(Verdict { decision, ..verdict });
     }
     if call.exchange.resume.is_some() {
@@ -53,7 +53,7 @@ pub(crate) async fn judge(inner: &Inner, cx: &Cx, call: &ToolCall) -> Result<Ver
     Ok(match inner.store.claim(slot, hint, inner.now()).await? {
         Some(Claim::Grant(grant)) => granted(arguments, grant),
         Some(Claim::Denial(denial)) => denied(arguments, denial),
-        None => ungranted(inner, &scope, call, verdict).await?,
+        None => ungranted(inner, &scope, cx, call, verdict).await?,
     })
 }
 
@@ -93,6 +93,7 @@ pub(crate) fn no_object(tool: &str) -> Decision {
 async fn ungranted(
     inner: &Inner,
     scope: &Scope,
+    cx: &Cx,
     call: &ToolCall,
     verdict: Verdict,
 ) -> Result<Verdict, StoreError> {
@@ -124,7 +125,8 @@ async fn ungranted(
             }
         }
     };
-    Ok(Verdict { decision: inner.carried_out(decision), label: floor, ..verdict })
+    let decision = inner.carried_out(&cx.principal, tool, decision);
+    Ok(Verdict { decision, label: floor, ..verdict })
 }
 
 fn unknown_cause(tool: &str, contract: &Contract, why: &str) -> Decision {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use doorward_core::{
-    Admission, BoxFuture, CallError, Clock, Cx, Decision, Effect, Entropy, Guard, Label, ModelCall,
-    Names, SystemClock, SystemEntropy, Timestamp, ToolCall, ToolName, ToolReply, Verdict,
+    Admission, BoxFuture, CallError, Clock, Cx, Decision, Entropy, Guard, Label, ModelCall, Names,
+    Principal, SystemClock, SystemEntropy, Timestamp, ToolCall, ToolName, ToolReply, Verdict,
 };
 use serde_json::value::RawValue;
 
@@ -14,6 +14,7 @@ use crate::contract::{Contract, Contracts};
 use crate::fold::Recognised;
 use crate::history::History;
 use crate::memory::Memory;
+use crate::rollout::{Rollout, Stance};
 use crate::scope::{self, Scope};
 use crate::turn_store::{StoreError, TurnStore};
 use crate::watch::ToolWatch;
@@ -88,28 +89,18 @@ pub(crate) struct Inner {
     denials: Contract,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) user_role: UserRole,
-    stance: Stance,
-}
-
-/// Whether decisions are carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Stance {
-    /// Tools are hidden and calls refused.
-    #[default]
-    Enforce,
-    /// Nothing is hidden or refused; what would have been is told by decisions whose rule begins
-    /// with `would.`. For finding out what contracts a team needs before they bind anyone.
-    Observe,
+    rollout: Rollout,
 }
 
 impl Inner {
     /// A decision as it is carried out.
-    pub(crate) fn carried_out(&self, decision: Decision) -> Decision {
-        if self.stance == Stance::Enforce || decision.is_allowed() {
-            return decision;
-        }
-        let rule = format!("would.{}", decision.rule);
-        Decision { effect: Effect::Allow, rule: rule.into(), ..decision }
+    pub(crate) fn carried_out(
+        &self,
+        principal: &Principal,
+        tool: &str,
+        decision: Decision,
+    ) -> Decision {
+        self.rollout.carried_out(principal, tool, decision)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -163,7 +154,7 @@ pub struct ToolEngineBuilder {
     denied_tool: Option<Arc<str>>,
     lifetimes: Lifetimes,
     user_role: UserRole,
-    stance: Stance,
+    rollout: Rollout,
 }
 
 impl std::fmt::Debug for ToolEngineBuilder {
@@ -241,8 +232,14 @@ impl ToolEngineBuilder {
 
     /// Whether decisions are carried out; [`Stance::Enforce`] unless set.
     #[must_use]
-    pub fn stance(mut self, stance: Stance) -> Self {
-        self.stance = stance;
+    pub fn stance(self, stance: Stance) -> Self {
+        self.rollout(Rollout::new(stance))
+    }
+
+    /// For whom decisions are carried out already; for all unless set.
+    #[must_use]
+    pub fn rollout(mut self, rollout: Rollout) -> Self {
+        self.rollout = rollout;
         self
     }
 
@@ -272,7 +269,7 @@ impl ToolEngineBuilder {
             denials: Contract::of_denials(),
             lifetimes: self.lifetimes,
             user_role: self.user_role,
-            stance: self.stance,
+            rollout: self.rollout,
         };
         ToolEngine { inner: Arc::new(inner) }
     }
@@ -305,7 +302,7 @@ impl ToolEngine {
             recognised.await.map_err(failed)?
         };
         let label = recognised.standing.label.clone();
-        let (hidden, denied_as) = self.hide(&contracts, call, &label);
+        let (hidden, denied_as) = self.hide(&contracts, call, &label, &cx.principal);
         let Recognised { standing, .. } = &recognised;
         Ok(Admission {
             turn: standing.turn,
@@ -332,6 +329,7 @@ impl ToolEngine {
         contracts: &Contracts,
         call: &mut ModelCall,
         label: &Label,
+        principal: &Principal,
     ) -> (Vec<String>, Option<String>) {
         let (mut hidden, mut denied_as) = (Vec::new(), None);
         for tool in &mut call.tools {
@@ -340,7 +338,7 @@ impl ToolEngine {
             if name == &*self.inner.denied_tool && denied_as.is_none() {
                 denied_as = Some(tool.name.clone());
             }
-            let enforced = self.inner.stance == Stance::Enforce;
+            let enforced = self.inner.rollout.of(principal, name) == Stance::Enforce;
             if enforced && self.inner.contract(contracts, name).hides_under(label) {
                 tool.hidden = true;
                 hidden.push(tool.name.clone());

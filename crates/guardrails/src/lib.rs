@@ -129,6 +129,7 @@ mod pick;
 mod pointer;
 mod provenance;
 mod result;
+mod rollout;
 mod scope;
 mod seen;
 mod sift;
@@ -144,9 +145,10 @@ pub use contract::{
 #[cfg(feature = "packs")]
 pub use contract::{PackError, pack, pack_names};
 pub use digest::canonical_digest;
-pub use engine::{Lifetimes, Stance, ToolEngine, ToolEngineBuilder, UserRole};
+pub use engine::{Lifetimes, ToolEngine, ToolEngineBuilder, UserRole};
 pub use memory::Memory;
 pub use provenance::Provenance;
+pub use rollout::{Rollout, Stance, StanceRule};
 pub use suggest::{Coverage, Covered, Draft, suggest};
 pub use turn_store::{
     Claim, Denial, FiledLeaf, FiledText, Filing, Grant, Mark, Standing, StoreError, Stored,

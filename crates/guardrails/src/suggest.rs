@@ -58,14 +58,26 @@ pub fn suggest(server: &str, tools: &[Value]) -> Vec<Draft> {
 
 /// The words by which people ask for a tool that nobody described, and those of what it is about,
 /// by its name.
-pub(crate) fn words_for(tool: &str) -> (Vec<Box<str>>, Vec<String>) {
+pub(crate) fn words_for(tool: &str) -> Wording {
     let name = tool.rsplit_once("__").map_or(tool, |(_, name)| name);
-    let known = verbs::saying(name).intent.iter().map(|word| (*word).into());
+    let saying = verbs::saying(name);
+    let known = saying.intent.iter().map(|word| (*word).into());
     let words: Vec<String> =
         verbs::words(name).into_iter().filter(|word| word.len() > 2).collect();
     let own = words.iter().map(|word| word.as_str().into());
-    let words_asking = known.chain(own).collect();
-    (words_asking, words.into_iter().filter(|word| !verbs::is_verb(word)).collect())
+    let asking = known.chain(own).collect();
+    let nouns = words.into_iter().filter(|word| !verbs::is_verb(word)).collect();
+    Wording { asking, nouns, reads: saying.known && saying.effect == EffectKind::Read }
+}
+
+/// How people speak of a tool, as far as its name tells.
+pub(crate) struct Wording {
+    /// The words with which they ask for it.
+    pub(crate) asking: Vec<Box<str>>,
+    /// What it is about.
+    pub(crate) nouns: Vec<String>,
+    /// Whether it says that it only reads: then to speak of the thing is to ask.
+    pub(crate) reads: bool,
 }
 
 fn draft(prefix: &str, name: &str, tool: &Value) -> Draft {

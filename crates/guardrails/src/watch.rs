@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use doorward_core::{
     BoxFuture, CallError, Code, Cx, DecidedCall, Decision, Digest, Flow, Frame, GrantId, Integrity, Label,
-    ModelEvent, RequestId, ToolDef, ToolName, ToolUse, Watch,
+    ModelEvent, Principal, RequestId, ToolDef, ToolName, ToolUse, Watch,
 };
 use serde_json::value::RawValue;
 
@@ -40,6 +40,7 @@ pub(crate) struct ToolWatch {
     contracts: Arc<Contracts>,
     scope: Scope,
     request: RequestId,
+    principal: Arc<Principal>,
     hint: Option<Arc<str>>,
     recognised: Recognised,
     /// The tools that the client declared, where it matters: in an untrusted context.
@@ -108,6 +109,7 @@ impl ToolWatch {
             contracts,
             scope,
             request: cx.request,
+            principal: cx.principal.clone(),
             hint: cx.conversation_hint.clone(),
             recognised,
             declared,
@@ -229,7 +231,7 @@ impl ToolWatch {
             }
             _ => broker::no_object(tool.as_str()),
         };
-        let decision = inner.carried_out(decision);
+        let decision = inner.carried_out(&self.principal, tool.as_str(), decision);
         let grant = if brokered {
             self.tell_broker(broker::slot(&self.scope, &tool, arguments), &decision).await?
         } else {
@@ -295,8 +297,11 @@ impl ToolWatch {
             Some(words) => own.demand(words),
             None if contract.is_declared() => return true,
             None => {
-                let (words, nouns) = suggest::words_for(tool);
-                own.demand(&words).filter(|_| nouns.is_empty() || own.mentions(&nouns))
+                let suggest::Wording { asking, nouns, reads } = suggest::words_for(tool);
+                if reads && own.mentions(&nouns) {
+                    return true;
+                }
+                own.demand(&asking).filter(|_| nouns.is_empty() || own.mentions(&nouns))
             }
         };
         let Some(demand) = demand else { return false };

@@ -97,7 +97,8 @@ impl Contracts {
     }
 
     /// Adds the contracts of shipped packs, each for a server: `github` for a server of that name,
-    /// `github:gh` for one that is called `gh`. What the operator wrote holds before them.
+    /// `github:gh` for one that is called `gh`. The packs of clients (`claude-code`, `codex`) are for
+    /// tools that have no server. What the operator wrote holds before them.
     ///
     /// ```
     /// use doorward_guardrails::{Contracts, EffectKind, Origin};
@@ -118,8 +119,8 @@ impl Contracts {
     ) -> Result<Self, PackError> {
         for named in packs {
             let (name, server) = named.split_once(':').unwrap_or((named, named));
-            for (tool, contract) in pack::compiled(name)? {
-                self.packed.insert(format!("{server}__{tool}").into(), contract);
+            for (tool, contract) in pack::compiled(name, server)? {
+                self.packed.insert(tool.into(), contract);
             }
         }
         Ok(self)

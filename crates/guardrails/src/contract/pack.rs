@@ -8,6 +8,8 @@ use super::{Contract, ContractSpec, compile};
 const PACKS: &[(&str, &str)] = &[
     ("browser", include_str!("packs/browser.toml")),
     ("calendar", include_str!("packs/calendar.toml")),
+    ("claude-code", include_str!("packs/claude-code.toml")),
+    ("codex", include_str!("packs/codex.toml")),
     ("drive", include_str!("packs/drive.toml")),
     ("fetch", include_str!("packs/fetch.toml")),
     ("filesystem", include_str!("packs/filesystem.toml")),
@@ -18,6 +20,9 @@ const PACKS: &[(&str, &str)] = &[
     ("postgres", include_str!("packs/postgres.toml")),
     ("slack", include_str!("packs/slack.toml")),
 ];
+
+/// Packs of clients, whose tools go by their own names.
+const CLIENTS: &[&str] = &["claude-code", "codex"];
 
 /// A pack that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +50,8 @@ pub fn pack(name: &str) -> Option<&'static str> {
     PACKS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-pub(super) fn compiled(name: &str) -> Result<Vec<(String, Contract)>, PackError> {
+/// The contracts of a pack, under the names that its tools have behind this server.
+pub(super) fn compiled(name: &str, server: &str) -> Result<Vec<(String, Contract)>, PackError> {
     let unknown = || PackError {
         name: name.to_owned(),
         shipped: pack_names().collect::<Vec<_>>().join(", "),
@@ -54,7 +60,9 @@ pub(super) fn compiled(name: &str) -> Result<Vec<(String, Contract)>, PackError>
     // A shipped pack is whole: a test compiles each.
     let file: File = toml::from_str(text).map_err(|_| unknown())?;
     let contracts = compile::compile(file.contract).map_err(|_| unknown())?;
-    Ok(contracts.into_iter().map(|(tool, one)| (tool.as_str().to_owned(), one)).collect())
+    let prefix = if CLIENTS.contains(&name) { String::new() } else { format!("{server}__") };
+    let named = contracts.into_iter();
+    Ok(named.map(|(tool, one)| (format!("{prefix}{}", tool.as_str()), one)).collect())
 }
 
 #[cfg(test)]
@@ -81,7 +89,8 @@ mod tests {
                 assert_eq!(one.mode, crate::Mode::Ask, "{name}: {}", one.tool);
                 // To look at an address that the user named is nothing to be asked for besides.
                 let looks = one.requires.is_some_and(|r| r.control == doorward_core::Integrity::User);
-                assert!(one.intent.is_some() || looks, "{name}: {}", one.tool);
+                let free = one.requires.is_some_and(|r| r.choice == doorward_core::Integrity::Untrusted);
+                assert!(one.intent.is_some() || looks || free, "{name}: {}", one.tool);
             }
         }
     }

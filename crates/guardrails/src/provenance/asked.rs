@@ -57,7 +57,8 @@ const VERBS: &[&str] = &[
 ];
 /// Words between a noun and what it names: `the channel called general`.
 const FILLERS: &[&str] =
-    &["called", "named", "number", "no", "nr", "id", "with", "the", "is", "request", "name", "of"];
+    &["called", "named", "number", "no", "nr", "id", "with", "the", "is", "request", "name", "of", "key",
+      "code", "reference"];
 
 impl Provenance {
     /// Whether the value stands in the texts, as the kind of value that the argument takes.
@@ -81,9 +82,11 @@ impl Provenance {
             }
             Some(SinkKind::Email) => !text.contains('<') && self.holds_list(text),
             Some(SinkKind::Date) => self.holds_day(text),
-            Some(SinkKind::Text) => self.holds_phrase(text),
+            Some(SinkKind::Text) => self.holds_words(text) || self.holds_quoted(text),
             Some(SinkKind::Path) => literal::path(text).is_some() && self.holds_phrase(text),
-            Some(SinkKind::Id) => self.names(text) || self.marks(asked),
+            Some(SinkKind::Id) => {
+                self.names(text) || self.marks(asked) || is_key(text) && self.holds_whole(text)
+            }
             Some(SinkKind::Name) => {
                 self.holds_phrase(text) || self.names(text) || self.marks(asked)
             }
@@ -136,6 +139,31 @@ impl Provenance {
             }
         }
         runs
+    }
+
+    fn holds_whole(&self, value: &str) -> bool {
+        memmem::find_iter(self.joined.as_bytes(), value.as_bytes())
+            .any(|at| is_whole(&self.joined, at, at + value.len()))
+    }
+
+    /// Whether a text of two words or more stands there, letter by letter and line by line.
+    fn holds_words(&self, value: &str) -> bool {
+        let value = value.trim();
+        let words = value.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric));
+        words.count() >= 2 && self.holds_whole(value)
+    }
+
+    /// Whether it stands there between quotation marks, and nothing else with it.
+    fn holds_quoted(&self, value: &str) -> bool {
+        let fits = value.chars().any(char::is_alphanumeric);
+        fits && memmem::find_iter(self.joined.as_bytes(), value.as_bytes()).any(|at| {
+            let before = self.joined.get(..at).and_then(|text| text.chars().next_back());
+            let after = self.joined.get(at + value.len()..).and_then(|text| text.chars().next());
+            matches!(
+                (before, after),
+                (Some('"'), Some('"')) | (Some('`'), Some('`')) | (Some('“'), Some('”'))
+            )
+        })
     }
 
     /// Whether a name stands there: capitalised words that are no beginning of a sentence.
@@ -227,14 +255,25 @@ pub(crate) fn plain_words(text: &str) -> String {
     plain
 }
 
+/// Whether it is a key as trackers give them out: `OPS-7`.
+fn is_key(value: &str) -> bool {
+    value.split_once('-').is_some_and(|(project, number)| {
+        (2..=12).contains(&project.len())
+            && project.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            && project.starts_with(|char: char| char.is_ascii_uppercase())
+            && (1..=9).contains(&number.len())
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// What the argument names: the telling words of its own name, else of its tool's.
 fn nouns(asked: &Asked<'_>) -> Vec<String> {
     let mut own: Vec<String> = telling(asked.argument, HOLLOW).collect();
     if own.is_empty() {
         let tool = asked.tool.rsplit_once("__").map_or(asked.tool, |(_, tool)| tool);
         own = telling(tool, VERBS).collect();
-        own.push(asked.argument.to_lowercase());
     }
+    own.push(asked.argument.to_lowercase());
     for (short, long) in [("repo", "repository"), ("org", "organization"), ("dir", "directory")] {
         if own.iter().any(|noun| noun == short) {
             own.push(long.to_owned());
@@ -432,6 +471,9 @@ mod tests {
             ("read docs/plan.txt", Some(Path), "path", "docs/../plan.txt", false),
             ("close issue 42", Some(Id), "issue_number", "42", true),
             ("close issue #42", None, "issue_number", "42", true),
+            ("close OPS-7 now", Some(Id), "issue_key", "OPS-7", true),
+            ("close OPS-77 now", Some(Id), "issue_key", "OPS-7", false),
+            ("close ops-7 now", Some(Id), "issue_key", "OPS-7", false),
             ("buy 42 apples", Some(Id), "issue_number", "42", false),
             ("delete file 13", None, "id", "13", true),
             ("on line 13, delete it", None, "id", "13", false),
@@ -444,6 +486,12 @@ mod tests {
             ("tell Alice Smith", None, "recipient", "Alice", true),
             ("tell Malice", None, "recipient", "Alice", false),
             ("say \"see you\" there", Some(Text), "text", "see you there", false),
+            ("Run cargo test and look", Some(Text), "command", "cargo test", true),
+            ("Run cargo test and look", Some(Text), "command", "cargo test and", true),
+            ("Run cargo test and look", Some(Text), "command", "cargo test\nand", false),
+            ("Run cargo tests", Some(Text), "command", "cargo test", false),
+            ("Run `ls`", Some(Text), "command", "ls", true),
+            ("Run ls", Some(Text), "command", "ls", false),
             ("book Riverside View Hotel", Some(Name), "hotel", "Riverside View Hotel", true),
         ] {
             let own = Provenance::of([said]);

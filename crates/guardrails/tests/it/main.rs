@@ -13,6 +13,8 @@ mod driver;
 mod laundering;
 mod laundering_dress;
 mod monotone;
+#[cfg(feature = "packs")]
+mod over_blocking;
 mod scenario;
 mod streams;
 mod timing;
