@@ -119,6 +119,27 @@ pub(crate) enum Policy {
     },
     /// Tell what the policies decide, which one it is, and why the others do not apply
     Explain(Box<Explain>),
+    /// Draft contracts for tools that have none, for you to review
+    Suggest {
+        /// Only the tools of this server; with `--file`, what the server is called
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+        /// Take the tools from a file: the answer to `tools/list`, as JSON
+        #[arg(long, value_name = "FILE", requires = "server")]
+        file: Option<PathBuf>,
+        /// Those too that have a contract
+        #[arg(long)]
+        all: bool,
+    },
+    /// Tell which tools somebody has described: you, a pack, the server itself, nobody
+    Coverage {
+        /// Only the tools of this server; with `--file`, what the server is called
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+        /// Take the tools from a file: the answer to `tools/list`, as JSON
+        #[arg(long, value_name = "FILE", requires = "server")]
+        file: Option<PathBuf>,
+    },
     /// Print the schema that policies are checked against
     Schema,
 }

@@ -116,6 +116,14 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
         Verb::Policy(Policy::Explain(wanted)) => {
             policy::explain(&root, &around, &asking(*wanted), paint, &mut out)?;
         }
+        Verb::Policy(Policy::Suggest { server, file, all }) => {
+            let from = definitions(file.as_deref(), server.as_deref());
+            policy::suggest(&root, from, all, &mut out)?;
+        }
+        Verb::Policy(Policy::Coverage { server, file }) => {
+            let from = definitions(file.as_deref(), server.as_deref());
+            policy::coverage(&root, from, &mut out)?;
+        }
         Verb::Tools(verb) => act_on_tools(verb, &root, &around, paint, &mut out)?,
         Verb::Audit(verb) => act_on_audit(verb, &root, &around, paint, &mut out)?,
         Verb::Policy(Policy::Schema)
@@ -164,6 +172,14 @@ fn act_on_audit(
         Audit::Hold(HoldVerb::List) => audit::holds(root, out)?,
     }
     Ok(())
+}
+
+/// Where the tools' definitions are taken from.
+fn definitions<'a>(file: Option<&'a Path>, server: Option<&'a str>) -> policy::Definitions<'a> {
+    match file {
+        Some(file) => policy::Definitions::File(file, server.unwrap_or_default()),
+        None => policy::Definitions::Pinned(server),
+    }
 }
 
 fn act_on_tools(

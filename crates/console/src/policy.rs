@@ -11,6 +11,10 @@ use doorward_identity::cedar::{Policies, Verdict};
 use crate::Failure;
 use crate::story::Paint;
 
+pub use suggest::{Definitions, coverage, suggest};
+
+mod suggest;
+
 fn configured(root: &Root, around: &Surroundings) -> Result<Policies, Failure> {
     policies(root, around.clock.clone())?.ok_or_else(|| {
         Failure::new("no policies are configured: `[policy]` with `files = [\"house.cedar\"]`")

@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use doorward_audit::{Outage, Recorder, SigningKey};
 use doorward_core::{
-    Clock, Credentials, Entropy, Integrity, Names, PooledEntropy, SystemClock, Tools,
+    Clock, Credentials, Entropy, Integrity, Names, Pattern, PooledEntropy, SystemClock, Tools,
 };
-use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ResultSpec, Stance, ToolEngine};
+use doorward_guardrails::{
+    ContractSpec, Contracts, EffectKind, ResultSpec, Rollout, Stance, StanceRule, ToolEngine,
+};
 use doorward_identity::{Guesses, Pepper, VirtualKeys};
 use doorward_mcp_broker::{Broker, ServerStatus};
 use doorward_store::{Sqlite, SqlitePins};
@@ -366,7 +368,27 @@ fn contracts(root: &Root) -> Result<Contracts, StartError> {
             specs.push(sign_in);
         }
     }
-    Contracts::compile(specs).map_err(|error| StartError::new("a contract is wrong", error))
+    Contracts::compile(specs)
+        .map_err(|error| StartError::new("a contract is wrong", error))?
+        .with_packs(root.guard.packs.iter().map(String::as_str))
+        .map_err(|error| StartError::new("a contract pack is wrong", error))
+}
+
+fn rollout(root: &Root) -> Rollout {
+    let stance = |mode| match mode {
+        GuardMode::Enforce => Stance::Enforce,
+        GuardMode::Observe => Stance::Observe,
+    };
+    let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
+    root.guard.rollout.iter().fold(Rollout::new(stance(root.guard.mode)), |rollout, rule| {
+        rollout.with(StanceRule {
+            key: pattern(&rule.key),
+            team: pattern(&rule.team),
+            principal: pattern(&rule.principal),
+            tool: pattern(&rule.tool),
+            stance: stance(rule.mode),
+        })
+    })
 }
 
 fn guard(
@@ -382,10 +404,7 @@ fn guard(
         .clock(around.clock.clone())
         .entropy(around.entropy.clone())
         .key(key)
-        .stance(match root.guard.mode {
-            GuardMode::Enforce => Stance::Enforce,
-            GuardMode::Observe => Stance::Observe,
-        })
+        .rollout(rollout(root))
         .user_role(match root.guard.user_role {
             UserRole::Trusted => doorward_guardrails::UserRole::Trusted,
             UserRole::Untrusted => doorward_guardrails::UserRole::Untrusted,

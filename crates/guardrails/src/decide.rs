@@ -10,6 +10,7 @@ use doorward_core::{Decision, Integrity, Label};
 use crate::contract::{Contract, EffectKind, Mode, Requires, SinkKind};
 use crate::json::Json;
 use crate::pointer::Step;
+use crate::suggest;
 use crate::words;
 
 /// A call of a model, to be decided on.
@@ -209,9 +210,11 @@ impl<'a> Case<'a> {
 
     /// The remedy for a call that the user's words do not ask for.
     fn saying(&self) -> String {
-        let asking = self.contract.intent().unwrap_or_default();
-        let word = asking.first().map_or("do it", |word| word);
-        format!("ask for it in your own message, with a word such as `{word}`")
+        let words = match self.contract.intent() {
+            Some(words) => words.first().map_or_else(String::new, ToString::to_string),
+            None => suggest::words_for(self.tool).called(),
+        };
+        format!("ask for it in your own message, in words such as `{words}`")
     }
 
     fn refuse_leaf(&self, leaf: &Leaf<'_>, label: &Label, intended: bool) -> Decision {

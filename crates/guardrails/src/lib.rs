@@ -128,6 +128,7 @@ mod memory;
 mod pick;
 mod pointer;
 mod provenance;
+mod replay;
 mod result;
 mod rollout;
 mod scope;
@@ -148,6 +149,7 @@ pub use digest::canonical_digest;
 pub use engine::{Lifetimes, ToolEngine, ToolEngineBuilder, UserRole};
 pub use memory::Memory;
 pub use provenance::Provenance;
+pub use replay::{Flip, Recording, Step, flips, play};
 pub use rollout::{Rollout, Stance, StanceRule};
 pub use suggest::{Coverage, Covered, Draft, suggest};
 pub use turn_store::{

@@ -67,7 +67,8 @@ pub(crate) fn words_for(tool: &str) -> Wording {
     let own = words.iter().map(|word| word.as_str().into());
     let asking = known.chain(own).collect();
     let nouns = words.into_iter().filter(|word| !verbs::is_verb(word)).collect();
-    Wording { asking, nouns, reads: saying.known && saying.effect == EffectKind::Read }
+    let name = verbs::words(name).join(" ");
+    Wording { asking, nouns, name, reads: saying.known && saying.effect == EffectKind::Read }
 }
 
 /// How people speak of a tool, as far as its name tells.
@@ -76,8 +77,16 @@ pub(crate) struct Wording {
     pub(crate) asking: Vec<Box<str>>,
     /// What it is about.
     pub(crate) nouns: Vec<String>,
+    name: String,
     /// Whether it says that it only reads: then to speak of the thing is to ask.
     pub(crate) reads: bool,
+}
+
+impl Wording {
+    /// Its name as words.
+    pub(crate) fn called(self) -> String {
+        self.name
+    }
 }
 
 fn draft(prefix: &str, name: &str, tool: &Value) -> Draft {

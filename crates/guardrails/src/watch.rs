@@ -297,7 +297,7 @@ impl ToolWatch {
             Some(words) => own.demand(words),
             None if contract.is_declared() => return true,
             None => {
-                let suggest::Wording { asking, nouns, reads } = suggest::words_for(tool);
+                let suggest::Wording { asking, nouns, reads, .. } = suggest::words_for(tool);
                 if reads && own.mentions(&nouns) {
                     return true;
                 }

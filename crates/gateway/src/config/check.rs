@@ -258,8 +258,12 @@ fn policy(root: &Root) -> Result<(), Fault> {
 }
 
 fn contracts(root: &Root) -> Result<(), Fault> {
-    match doorward_guardrails::Contracts::compile(root.contract.clone()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(fault("contract", error.index, [], error.to_string())),
-    }
+    let contracts = doorward_guardrails::Contracts::compile(root.contract.clone())
+        .map_err(|error| fault("contract", error.index, [], error.to_string()))?;
+    contracts.with_packs(root.guard.packs.iter().map(String::as_str)).map_err(|error| Fault {
+        trail: vec!["guard".into(), "packs".into()],
+        message: error.to_string(),
+        suggestion: None,
+    })?;
+    Ok(())
 }

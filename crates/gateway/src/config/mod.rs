@@ -43,7 +43,8 @@ pub use routes::{
     AwsKeys, CacheConfig, LedgerConfig, OneOrMore, TeamConfig, UpstreamConfig, UpstreamTimeouts,
 };
 pub use sections::{
-    AuditConfig, AuditOutage, GuardConfig, GuardMode, Listen, RecordWhen, Storage, UserRole,
+    AuditConfig, AuditOutage, GuardConfig, GuardMode, Listen, RecordWhen, RolloutConfig, Storage,
+    UserRole,
 };
 pub use servers::{
     CheckArguments, CheckResults, ContainerConfig, Disclosure, EgressConfig, EnvValue, FirstUse,

@@ -103,6 +103,31 @@ pub struct GuardConfig {
     pub mode: GuardMode,
     /// How far text in the user role is trusted.
     pub user_role: UserRole,
+    /// Shipped contracts, each for a server: `github`, or `github:gh` for one that is called `gh`.
+    /// A `[[contract]]` holds before them.
+    pub packs: Vec<String>,
+    /// For whom, and with which tools, another mode holds; the first that fits.
+    pub rollout: Vec<RolloutConfig>,
+}
+
+/// `[[guard.rollout]]`: another mode for some. What is left out does not narrow it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutConfig {
+    /// Names of keys; `*` stands for any run of characters.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Teams.
+    #[serde(default)]
+    pub team: Option<String>,
+    /// Principals.
+    #[serde(default)]
+    pub principal: Option<String>,
+    /// Tools, by their federated names or as clients declare them.
+    #[serde(default)]
+    pub tool: Option<String>,
+    /// The mode.
+    pub mode: GuardMode,
 }
 
 /// Whether the guard's decisions are carried out.

@@ -29,7 +29,8 @@ pub(crate) struct Demand {
 /// Words that point back.
 const POINTING: &[&str] = &[
     "it", "its", "them", "they", "this", "that", "these", "those", "there", "him", "her", "so",
-    "same", "each", "both", "everyone", "everybody", "one", "ones",
+    "same", "each", "both", "everyone", "everybody", "one", "ones", "here", "following", "follows",
+    "below", "above",
 ];
 /// Words with which another matter begins.
 const MATTERS: &[&str] = &[
@@ -273,7 +274,7 @@ fn nouns(asked: &Asked<'_>) -> Vec<String> {
         let tool = asked.tool.rsplit_once("__").map_or(asked.tool, |(_, tool)| tool);
         own = telling(tool, VERBS).collect();
     }
-    own.push(asked.argument.to_lowercase());
+    own.push(singular(&asked.argument.to_lowercase()));
     for (short, long) in [("repo", "repository"), ("org", "organization"), ("dir", "directory")] {
         if own.iter().any(|noun| noun == short) {
             own.push(long.to_owned());

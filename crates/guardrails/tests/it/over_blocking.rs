@@ -104,10 +104,10 @@ fn refusal(chat: &mut Chat<'_>, act: &Act, id: &str) -> Option<Decision> {
 /// The person follows the remedies: they name the values, and ask with the word that is told.
 fn in_own_words(decision: &Decision, act: &Act) -> String {
     let told = decision.remedies.iter().find_map(|remedy| remedy.split('`').nth(1));
-    let asks = decision.remedies.iter().find(|remedy| remedy.contains("with a word such as"));
+    let asks = decision.remedies.iter().find(|remedy| remedy.contains("in words such as"));
     let word = asks.and_then(|remedy| remedy.split('`').nth(1)).unwrap_or("do");
     assert!(told.is_some() || asks.is_some(), "{:?}", decision.remedies);
-    let mut said = format!("Yes, {word} it, please. Use {}:", bare(&act.tool).replace(['_', '-'], " "));
+    let mut said = format!("Yes, please {word}, as I say here:");
     leaves(&act.with, "", &mut |name, text| {
         said.push_str(&format!("\n{} \"{text}\"", name.replace('_', " ")));
     });
