@@ -39,7 +39,8 @@ pub(crate) async fn judge(inner: &Inner, cx: &Cx, call: &ToolCall) -> Result<Ver
         label: Label::untrusted("a call without a known decision"),
     };
     if !matches!(json, Some(Json::Object(_))) {
-        let decision = inner.carried_out(&cx.principal, call.tool.as_str(), no_object(call.tool.as_str()));
+        let decision =
+            inner.carried_out(&cx.principal, call.tool.as_str(), no_object(call.tool.as_str()));
         return Ok(Verdict { decision, ..verdict });
     }
     if call.exchange.resume.is_some() {

@@ -64,7 +64,7 @@ use doorward_core::{CallError, Cx, Decision, Guard, Names, Pattern};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::engine::Stance;
+use crate::Stance;
 use matcher::{Matcher, Rule};
 use scan::{Scans, Stop, Tally};
 

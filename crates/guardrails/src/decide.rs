@@ -95,12 +95,7 @@ impl<'a> Case<'a> {
 
     /// Decides by the labels of the values that [`look`](Self::look) asked for, in order.
     /// `intended`: whether the user asked for such a call in words that the contract names.
-    pub(crate) fn settle(
-        &self,
-        leaves: &[Leaf<'_>],
-        labels: &[Label],
-        intended: bool,
-    ) -> Decision {
+    pub(crate) fn settle(&self, leaves: &[Leaf<'_>], labels: &[Label], intended: bool) -> Decision {
         for (at, leaf) in leaves.iter().enumerate() {
             // A label that is missing for whatever reason is the worst.
             let worst = Label::default();
@@ -168,7 +163,8 @@ impl<'a> Case<'a> {
     /// decision to call. Not where something is destroyed, bound or administered.
     fn carried(&self) -> Vec<Leaf<'a>> {
         let effect = self.contract.effect();
-        if !matches!(effect, EffectKind::Write | EffectKind::Egress) || !self.contract.is_declared() {
+        if !matches!(effect, EffectKind::Write | EffectKind::Egress) || !self.contract.is_declared()
+        {
             return Vec::new();
         }
         let mut gather = self.gather();
@@ -190,9 +186,7 @@ impl<'a> Case<'a> {
             decision = decision
                 .with_remedy("ask for it in your own message, with each of its values in it");
         }
-        decision
-            .with_remedy(words::FRESH_START)
-            .with_remedy(self.operator())
+        decision.with_remedy(words::FRESH_START).with_remedy(self.operator())
     }
 
     fn refuse_intent(&self) -> Decision {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use doorward_core::{
-    Body, ConversationId, Cx, GrantId, Integrity, Label, Media, MediaSource, Sources, ToolDef, ToolResult,
+    Body, ConversationId, Cx, GrantId, Integrity, Label, Media, MediaSource, Sources, ToolDef,
+    ToolResult,
 };
 
 use crate::contract::Contracts;

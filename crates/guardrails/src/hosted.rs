@@ -27,8 +27,16 @@ const MARKS: &[&[u8]] = &[
 ];
 
 /// Tools with a declaration of their own that clients run themselves.
-const RUN_BY_CLIENTS: &[&str] =
-    &["apply_patch", "bash", "computer", "local_shell", "memory", "shell", "str_replace", "text_editor"];
+const RUN_BY_CLIENTS: &[&str] = &[
+    "apply_patch",
+    "bash",
+    "computer",
+    "local_shell",
+    "memory",
+    "shell",
+    "str_replace",
+    "text_editor",
+];
 
 /// The label of what the provider may read within the answer, if any tool of its own is declared.
 pub(crate) fn label(tools: &[ToolDef], contracts: &Contracts, names: &dyn Names) -> Option<Label> {

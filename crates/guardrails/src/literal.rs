@@ -57,7 +57,10 @@ pub(crate) fn forms_as(kind: SinkKind, value: &str) -> Vec<String> {
 
 /// Whether it is no identifier and no name, though it could be one.
 pub(crate) fn is_address_or_day(value: &str) -> bool {
-    email(value).is_some() || value.contains("://") || date(value).is_some() || iban(value).is_some()
+    email(value).is_some()
+        || value.contains("://")
+        || date(value).is_some()
+        || iban(value).is_some()
 }
 
 /// Whether a value of a result is one of this kind and can carry no message.
@@ -323,8 +326,17 @@ pub(crate) fn is_currency(word: &str) -> bool {
         || matches!(word, "$" | "€" | "£" | "¥")
         || matches!(
             word.to_ascii_lowercase().as_str(),
-            "dollar" | "dollars" | "bucks" | "euro" | "euros" | "pound" | "pounds" | "franc"
-                | "francs" | "yen" | "cents"
+            "dollar"
+                | "dollars"
+                | "bucks"
+                | "euro"
+                | "euros"
+                | "pound"
+                | "pounds"
+                | "franc"
+                | "francs"
+                | "yen"
+                | "cents"
         )
 }
 

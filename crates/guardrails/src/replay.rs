@@ -94,8 +94,7 @@ pub fn play(
     recording: &Recording,
     contracts: &Contracts,
 ) -> Result<Vec<(usize, String, Decision)>, CallError> {
-    let engine =
-        ToolEngine::builder().contracts(contracts.clone()).names(Arc::new(ByName)).build();
+    let engine = ToolEngine::builder().contracts(contracts.clone()).names(Arc::new(ByName)).build();
     let mut player = Player { engine, messages: Vec::new(), tools: declared(recording) };
     let mut decided = Vec::new();
     for (at, step) in recording.steps.iter().enumerate() {
@@ -174,10 +173,9 @@ impl Player {
         let mut admission = now(self.engine.admit(&cx, &mut request))?;
         let mut parts = Vec::new();
         if let Some(text) = &step.model {
-            admission.watch.frame(Frame::of(vec![ModelEvent::Text {
-                choice: 0,
-                text: text.clone(),
-            }]));
+            admission
+                .watch
+                .frame(Frame::of(vec![ModelEvent::Text { choice: 0, text: text.clone() }]));
             parts.push(Part::text(text.clone()));
         }
         let (id, arguments) = (format!("step_{at}"), arguments(step));
@@ -241,9 +239,7 @@ fn cx() -> Cx {
 }
 
 /// The engine's own memory never waits.
-fn now<T>(
-    mut work: doorward_core::BoxFuture<'_, Result<T, CallError>>,
-) -> Result<T, CallError> {
+fn now<T>(mut work: doorward_core::BoxFuture<'_, Result<T, CallError>>) -> Result<T, CallError> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match work.as_mut().poll(&mut context) {
         std::task::Poll::Ready(done) => done,
@@ -287,7 +283,9 @@ mod tests {
         let mail = "[[contract]]\ntool='mail__send'\neffect='egress'\ncontrol=['/to']\n";
         let note = "[[contract]]\ntool='local_note'\neffect='read'\n";
         let strict = contracts(&format!("{read}{mail}"));
-        let loose = contracts(&format!("{read}{note}{mail}requires={{control='untrusted',choice='untrusted'}}"));
+        let loose = contracts(&format!(
+            "{read}{note}{mail}requires={{control='untrusted',choice='untrusted'}}"
+        ));
         assert_eq!(flips(&recording, &strict, &strict).unwrap(), []);
         let flips = flips(&recording, &strict, &loose).unwrap();
         let told: Vec<(usize, &str, bool)> =

@@ -107,10 +107,7 @@ mod tests {
     fn the_first_rule_that_fits_holds() {
         let pattern = |text: &str| Some(Pattern::new(text));
         let rollout = Rollout::new(Stance::Enforce)
-            .with(StanceRule {
-                tool: pattern("bank__*"),
-                ..StanceRule::new(Stance::Enforce)
-            })
+            .with(StanceRule { tool: pattern("bank__*"), ..StanceRule::new(Stance::Enforce) })
             .with(StanceRule {
                 key: pattern("ci"),
                 tool: pattern("*"),

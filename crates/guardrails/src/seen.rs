@@ -63,7 +63,11 @@ fn collect(text: &str, depth: usize, into: &mut Vec<String>) {
         if depth > 0 && word.len() >= 8 {
             decoded(word).iter().for_each(|text| collect(text, depth - 1, into));
         }
-        if word.bytes().next().is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
+        if word
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+        {
             for length in 2..=9 {
                 let Some(run) = words.get(at..at + length) else { break };
                 into.extend(literal::iban(&run.join("")).map(|form| fold(&form[2..])));
@@ -74,9 +78,9 @@ fn collect(text: &str, depth: usize, into: &mut Vec<String>) {
 
 /// Whether a word is an address or a long identifier.
 fn is_value(word: &str) -> bool {
-    let mail = word.split_once('@').is_some_and(|(local, host)| {
-        !local.is_empty() && host.trim_matches('.').contains('.')
-    });
+    let mail = word
+        .split_once('@')
+        .is_some_and(|(local, host)| !local.is_empty() && host.trim_matches('.').contains('.'));
     let letters = word.chars().filter(|char| char.is_alphabetic()).count();
     let digits = word.chars().filter(char::is_ascii_digit).count();
     let plain = word.chars().all(char::is_alphanumeric);
@@ -93,7 +97,12 @@ fn breaks(char: char) -> bool {
 fn joined(text: &str) -> String {
     let mut text: String = text.chars().filter(|char| !is_invisible(*char)).collect();
     for (apart, whole) in [
-        ("[at]", "@"), ("(at)", "@"), ("{at}", "@"), ("[dot]", "."), ("(dot)", "."), ("{dot}", "."),
+        ("[at]", "@"),
+        ("(at)", "@"),
+        ("{at}", "@"),
+        ("[dot]", "."),
+        ("(dot)", "."),
+        ("{dot}", "."),
     ] {
         if text.contains(apart) {
             text = text.replace(&format!(" {apart} "), whole).replace(apart, whole);
@@ -297,7 +306,15 @@ mod tests {
 
     #[test]
     fn other_values_are_not() {
-        for value in ["bob@corp.com", "hello", "900", "Riverside View Hotel", "evil.com", "https://evil.example", ""] {
+        for value in [
+            "bob@corp.com",
+            "hello",
+            "900",
+            "Riverside View Hotel",
+            "evil.com",
+            "https://evil.example",
+            "",
+        ] {
             assert!(!seen(value), "{value}");
         }
     }

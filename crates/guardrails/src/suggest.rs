@@ -62,8 +62,7 @@ pub(crate) fn words_for(tool: &str) -> Wording {
     let name = tool.rsplit_once("__").map_or(tool, |(_, name)| name);
     let saying = verbs::saying(name);
     let known = saying.intent.iter().map(|word| (*word).into());
-    let words: Vec<String> =
-        verbs::words(name).into_iter().filter(|word| word.len() > 2).collect();
+    let words: Vec<String> = verbs::words(name).into_iter().filter(|word| word.len() > 2).collect();
     let own = words.iter().map(|word| word.as_str().into());
     let asking = known.chain(own).collect();
     let nouns = words.into_iter().filter(|word| !verbs::is_verb(word)).collect();
@@ -114,8 +113,7 @@ fn draft(prefix: &str, name: &str, tool: &Value) -> Draft {
     sort_arguments(&mut spec, arguments(effect));
     if reads && hints.destructive != Some(true) {
         notes.push("it reads, but what it is called with reaches others".to_owned());
-        spec.requires =
-            Some(Requires { control: Integrity::User, choice: Integrity::User });
+        spec.requires = Some(Requires { control: Integrity::User, choice: Integrity::User });
     } else {
         let mut words: Vec<String> = saying.intent.iter().map(|word| (*word).to_owned()).collect();
         if verbs::rank(effect) > verbs::rank(saying.effect) && effect == EffectKind::Egress {
@@ -143,7 +141,8 @@ fn sharpened(
     arguments: &[arguments::Argument],
     text: &str,
 ) -> EffectKind {
-    let takes = |kind: SinkKind| arguments.iter().any(|one| one.usage == arguments::Use::Sink(kind));
+    let takes =
+        |kind: SinkKind| arguments.iter().any(|one| one.usage == arguments::Use::Sink(kind));
     let words = verbs::words(name);
     let web = ["web", "internet", "online", "google", "bing", "webpage", "website", "url"];
     let at_least = |least: EffectKind| {
@@ -155,7 +154,10 @@ fn sharpened(
             || words.iter().any(|word| web.contains(&word.as_str()));
         return if outward {
             EffectKind::Egress
-        } else if takes(SinkKind::Text) && !text.contains("read-only") && !text.contains("read only") {
+        } else if takes(SinkKind::Text)
+            && !text.contains("read-only")
+            && !text.contains("read only")
+        {
             EffectKind::Commit
         } else {
             effect
@@ -183,7 +185,8 @@ fn hinted(effect: EffectKind, hints: Hints, notes: &mut Vec<String>) -> EffectKi
         return EffectKind::Write;
     }
     if hints.read_only == Some(true) && effect != EffectKind::Read {
-        notes.push("its server says that it only reads: if that is so, make it a `read`".to_owned());
+        notes
+            .push("its server says that it only reads: if that is so, make it a `read`".to_owned());
     }
     effect
 }
@@ -208,8 +211,21 @@ fn sort_arguments(spec: &mut ContractSpec, arguments: Vec<arguments::Argument>) 
 
 /// Results that are the principal's own, by what a tool is about.
 const OWN: &[&str] = &[
-    "iban", "balance", "whoami", "me", "self", "time", "date", "timezone", "quota", "settings",
-    "preferences", "permissions", "capabilities", "version", "directories",
+    "iban",
+    "balance",
+    "whoami",
+    "me",
+    "self",
+    "time",
+    "date",
+    "timezone",
+    "quota",
+    "settings",
+    "preferences",
+    "permissions",
+    "capabilities",
+    "version",
+    "directories",
 ];
 /// Fields that can be held to a kind that carries no sentence.
 const PLAIN: &[(&str, SinkKind)] = &[
@@ -232,7 +248,9 @@ fn label(spec: &mut ContractSpec, name: &str, tool: &Value, notes: &mut Vec<Stri
     let own = words.iter().any(|word| OWN.contains(&word.as_str()));
     if own && words.len() <= 4 {
         spec.result = Some(ResultSpec { integrity: Integrity::Trusted, readers: None });
-        notes.push("it seems to tell only of the caller: check that nobody else writes it".to_owned());
+        notes.push(
+            "it seems to tell only of the caller: check that nobody else writes it".to_owned(),
+        );
         return;
     }
     for place in PLACES {
@@ -244,7 +262,10 @@ fn label(spec: &mut ContractSpec, name: &str, tool: &Value, notes: &mut Vec<Stri
     if let Some(schema) = tool.get("outputSchema") {
         outputs(schema, schema, "", 0, &mut spec.fields);
     }
-    notes.push("anybody may have written what it gives back: name the fields that only you fill".to_owned());
+    notes.push(
+        "anybody may have written what it gives back: name the fields that only you fill"
+            .to_owned(),
+    );
 }
 
 /// Adds the fields of an output schema that are ids, numbers, dates or fixed words.
@@ -289,14 +310,14 @@ impl Draft {
         let _ = writeln!(text, "[[contract]]\ntool     = {}", quoted(spec.tool.as_str()));
         let _ = writeln!(text, "effect   = \"{}\"", spec.effect.as_str());
         if let Some(result) = &spec.result {
-            let _ = writeln!(text, "result   = {{ integrity = \"{}\" }}", result.integrity.as_str());
+            let _ =
+                writeln!(text, "result   = {{ integrity = \"{}\" }}", result.integrity.as_str());
         }
         if !spec.fields.is_empty() {
             text.push_str("fields   = [\n");
             for FieldSpec { pointer, integrity, kind } in &spec.fields {
-                let kind = kind.map_or_else(String::new, |kind| {
-                    format!(", kind = \"{}\"", kind.as_str())
-                });
+                let kind =
+                    kind.map_or_else(String::new, |kind| format!(", kind = \"{}\"", kind.as_str()));
                 let (pointer, integrity) = (quoted(pointer), integrity.as_str());
                 let _ = writeln!(
                     text,
@@ -313,7 +334,8 @@ impl Draft {
             for sink in &spec.sinks {
                 let optional = if sink.optional { ", optional = true" } else { "" };
                 let (pointer, kind) = (quoted(&sink.pointer), sink.kind.as_str());
-                let _ = writeln!(text, "    {{ pointer = {pointer}, kind = \"{kind}\"{optional} }},");
+                let _ =
+                    writeln!(text, "    {{ pointer = {pointer}, kind = \"{kind}\"{optional} }},");
             }
             text.push_str("]\n");
         }
@@ -322,10 +344,8 @@ impl Draft {
         }
         if let Some(Requires { control, choice }) = spec.requires {
             let (control, choice) = (control.as_str(), choice.as_str());
-            let _ = writeln!(
-                text,
-                "requires = {{ control = \"{control}\", choice = \"{choice}\" }}"
-            );
+            let _ =
+                writeln!(text, "requires = {{ control = \"{control}\", choice = \"{choice}\" }}");
         }
         if let Some(words) = &spec.intent {
             let _ = writeln!(text, "intent   = {}", list(words));

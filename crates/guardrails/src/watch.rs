@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use doorward_core::{
-    BoxFuture, CallError, Code, Cx, DecidedCall, Decision, Digest, Flow, Frame, GrantId, Integrity, Label,
-    ModelEvent, Principal, RequestId, ToolDef, ToolName, ToolUse, Watch,
+    BoxFuture, CallError, Code, Cx, DecidedCall, Decision, Digest, Flow, Frame, GrantId, Integrity,
+    Label, ModelEvent, Principal, RequestId, ToolDef, ToolName, ToolUse, Watch,
 };
 use serde_json::value::RawValue;
 
@@ -386,12 +386,7 @@ impl ToolWatch {
 
     /// Raises who chose a value to the user, where the user named the record that it is of and no
     /// other goes by that name.
-    async fn picked(
-        &self,
-        leaf: &Leaf<'_>,
-        text: &str,
-        label: Label,
-    ) -> Result<Label, StoreError> {
+    async fn picked(&self, leaf: &Leaf<'_>, text: &str, label: Label) -> Result<Label, StoreError> {
         if leaf.requires.is_met_by(&label) || self.recognised.standing.crowded {
             return Ok(label);
         }

@@ -75,6 +75,7 @@ fn record(
         agent: Some(Arc::from("doorward audit")),
         decision: Decision::allow("admin.local", "whoever has the data folder may prune"),
         would: None,
+        checks: vec![],
         label: None,
         outcome: Outcome::Completed,
         error: None,

@@ -6,7 +6,7 @@ use std::path::Path;
 use doorward_gateway::config::Root;
 use doorward_gateway::open_storage;
 use doorward_guardrails::{Contracts, Coverage, Origin, suggest as draft};
-use doorward_mcp_broker::pin::{Pin, PinStore as _};
+use doorward_mcp_broker::pin::Pin;
 use serde_json::Value;
 
 use crate::Failure;
@@ -33,7 +33,10 @@ pub fn suggest(
 ) -> Result<(), Failure> {
     let contracts = contracts(root)?;
     let mut drafted = 0;
-    writeln!(out, "# Drafts: read each, and change what is not so. Anything that is left out stays")?;
+    writeln!(
+        out,
+        "# Drafts: read each, and change what is not so. Anything that is left out stays"
+    )?;
     writeln!(out, "# untrusted, a way out, and controlled by every argument.")?;
     for (server, tools) in definitions(root, from)? {
         for one in draft(&server, &tools) {
@@ -67,9 +70,8 @@ pub fn coverage(root: &Root, from: Definitions<'_>, out: &mut dyn Write) -> Resu
             })
         })
         .collect();
-    contracts.hint(
-        named.iter().map(|(name, tool)| (&**name, doorward_guardrails::Hints::of(tool))),
-    );
+    contracts
+        .hint(named.iter().map(|(name, tool)| (&**name, doorward_guardrails::Hints::of(tool))));
     let coverage = Coverage::of(&contracts, named.iter().map(|(name, _)| &**name));
     for one in &coverage.tools {
         writeln!(out, "{:<10} {:<8} {}", one.origin.as_str(), one.effect.as_str(), one.tool)?;
@@ -107,7 +109,9 @@ fn of_file(path: &Path) -> Result<Vec<Value>, Failure> {
     let listed = ["/tools", "/result/tools"].iter().find_map(|place| whole.pointer(place));
     match listed.unwrap_or(&whole) {
         Value::Array(tools) => Ok(tools.clone()),
-        _ => Err(Failure::new(format!("{name}: expected a list of tools, as `tools/list` gives it"))),
+        _ => {
+            Err(Failure::new(format!("{name}: expected a list of tools, as `tools/list` gives it")))
+        }
     }
 }
 

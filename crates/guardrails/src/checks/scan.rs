@@ -6,7 +6,7 @@ use super::invisible::Sieve;
 use super::matcher::Rule;
 use super::window::{Edit, Halt, Window};
 use super::{Action, Checks, Compiled, Kind, OnFailure, Stage};
-use crate::engine::Stance;
+use crate::Stance;
 
 /// What was found at a stage.
 #[derive(Debug)]

@@ -172,7 +172,8 @@ fn intent_of(spec: &ContractSpec) -> Result<Option<Vec<Box<str>>>, Flaw> {
 
 /// Whether every place that `inner` names is named by `outer`, or lies below one that is.
 fn covers(outer: &Pointer, inner: &Pointer) -> bool {
-    outer.len() <= inner.len() && outer.names().zip(inner.names()).all(|(a, b)| a.is_none() || a == b)
+    outer.len() <= inner.len()
+        && outer.names().zip(inner.names()).all(|(a, b)| a.is_none() || a == b)
 }
 
 fn result_of(spec: &ContractSpec) -> Result<(Integrity, Readers), Flaw> {
@@ -199,7 +200,13 @@ fn fields_of(spec: &ContractSpec) -> Result<Vec<Field>, Flaw> {
             return Err(("fields", "`untrusted`, `trusted` or `user`".into()));
         }
         if field.kind.is_some() && field.integrity <= base {
-            return Err(("fields", format!("`kind` of `{}` only where it is worth more than the result", field.pointer)));
+            return Err((
+                "fields",
+                format!(
+                    "`kind` of `{}` only where it is worth more than the result",
+                    field.pointer
+                ),
+            ));
         }
         if fields.iter().any(|other| other.pointer == pointer) {
             return Err(("fields", format!("`{}` once", field.pointer)));
@@ -207,7 +214,8 @@ fn fields_of(spec: &ContractSpec) -> Result<Vec<Field>, Flaw> {
         fields.push(Field { pointer, integrity: field.integrity, kind: field.kind });
     }
     let idle = fields.iter().find(|field| {
-        field.integrity == base && !fields.iter().any(|other| overlaps(&field.pointer, &other.pointer))
+        field.integrity == base
+            && !fields.iter().any(|other| overlaps(&field.pointer, &other.pointer))
     });
     match idle {
         Some(Field { pointer, integrity, .. }) => Err((

@@ -39,9 +39,10 @@ mod tests {
 
     #[test]
     fn hints_only_ever_tighten() {
-        let hints = |read_only, destructive, open_world| Hints { read_only, destructive, open_world };
-        let mut contracts = Contracts::compile(vec![ContractSpec::new("s__own", EffectKind::Read)])
-            .unwrap();
+        let hints =
+            |read_only, destructive, open_world| Hints { read_only, destructive, open_world };
+        let mut contracts =
+            Contracts::compile(vec![ContractSpec::new("s__own", EffectKind::Read)]).unwrap();
         contracts.hint([
             ("s__own", hints(None, Some(true), None)),
             ("s__drop", hints(Some(false), Some(true), None)),
@@ -52,7 +53,11 @@ mod tests {
             ("s__drop", EffectKind::Destroy, Origin::Annotation),
             ("s__look", EffectKind::Egress, Origin::Default),
         ] {
-            assert_eq!((contracts.of(tool).effect(), contracts.origin(tool)), (effect, origin), "{tool}");
+            assert_eq!(
+                (contracts.of(tool).effect(), contracts.origin(tool)),
+                (effect, origin),
+                "{tool}"
+            );
         }
     }
 }

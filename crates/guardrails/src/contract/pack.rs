@@ -88,8 +88,10 @@ mod tests {
             for one in file.contract.iter().filter(|one| one.effect != EffectKind::Read) {
                 assert_eq!(one.mode, crate::Mode::Ask, "{name}: {}", one.tool);
                 // To look at an address that the user named is nothing to be asked for besides.
-                let looks = one.requires.is_some_and(|r| r.control == doorward_core::Integrity::User);
-                let free = one.requires.is_some_and(|r| r.choice == doorward_core::Integrity::Untrusted);
+                let looks =
+                    one.requires.is_some_and(|r| r.control == doorward_core::Integrity::User);
+                let free =
+                    one.requires.is_some_and(|r| r.choice == doorward_core::Integrity::Untrusted);
                 assert!(one.intent.is_some() || looks || free, "{name}: {}", one.tool);
             }
         }

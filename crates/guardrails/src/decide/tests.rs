@@ -17,7 +17,13 @@ fn look(rest: &str, arguments: &str) -> Result<Vec<(String, String)>, String> {
     let contracts = contracts(rest);
     let json = Json::parse(arguments).unwrap();
     let context = Label::untrusted("web");
-    let case = Case { tool: "t", contract: contracts.of("t"), arguments: &json, context: &context, watchful: false };
+    let case = Case {
+        tool: "t",
+        contract: contracts.of("t"),
+        arguments: &json,
+        context: &context,
+        watchful: false,
+    };
     match case.look() {
         Look::Settled(decision) => Err(decision.rule.to_string()),
         Look::Trace(leaves) => Ok(leaves.into_iter().map(shown).collect()),
@@ -70,7 +76,8 @@ fn a_call_that_nothing_controls_is_the_users_where_all_of_it_is() {
         let json = Json::parse(r#"{"body":"x"}"#).unwrap();
         let context = Label::untrusted("web");
         let contract = contracts.of("t");
-        let case = Case { tool: "t", contract, arguments: &json, context: &context, watchful: false };
+        let case =
+            Case { tool: "t", contract, arguments: &json, context: &context, watchful: false };
         let Look::Trace(leaves) = case.look() else { panic!("needs labels") };
         case.settle(&leaves, labels, true).rule.to_string()
     };
@@ -105,7 +112,13 @@ fn settle(rest: &str, labels: &[Label]) -> Decision {
     let contracts = contracts(rest);
     let json = Json::parse(r#"{"to":["a","b"]}"#).unwrap();
     let context = Label::untrusted("web");
-    let case = Case { tool: "t", contract: contracts.of("t"), arguments: &json, context: &context, watchful: false };
+    let case = Case {
+        tool: "t",
+        contract: contracts.of("t"),
+        arguments: &json,
+        context: &context,
+        watchful: false,
+    };
     let Look::Trace(leaves) = case.look() else { panic!("needs labels") };
     case.settle(&leaves, labels, true)
 }

@@ -28,38 +28,159 @@ pub(crate) struct Demand {
 
 /// Words that point back.
 const POINTING: &[&str] = &[
-    "it", "its", "them", "they", "this", "that", "these", "those", "there", "him", "her", "so",
-    "same", "each", "both", "everyone", "everybody", "one", "ones", "here", "following", "follows",
-    "below", "above",
+    "it",
+    "its",
+    "them",
+    "they",
+    "this",
+    "that",
+    "these",
+    "those",
+    "there",
+    "him",
+    "her",
+    "so",
+    "same",
+    "each",
+    "both",
+    "everyone",
+    "everybody",
+    "one",
+    "ones",
+    "here",
+    "following",
+    "follows",
+    "below",
+    "above",
 ];
 /// Words with which another matter begins.
 const MATTERS: &[&str] = &[
-    "add", "answer", "append", "approve", "archive", "ask", "book", "buy", "cancel", "change",
-    "check", "close", "comment", "compare", "copy", "create", "delete", "download", "draft", "edit",
-    "email", "explain", "fetch", "find", "fix", "forward", "get", "go", "grant", "invite", "list",
-    "look", "mail", "make", "mark", "merge", "message", "move", "notify", "open", "order", "pay",
-    "plan", "post", "print", "publish", "put", "read", "remind", "remove", "rename", "reply",
-    "report", "reschedule", "reserve", "review", "run", "save", "schedule", "search", "send", "set",
-    "share", "show", "summarise", "summarize", "tell", "transfer", "translate", "update", "upload",
-    "visit", "write",
+    "add",
+    "answer",
+    "append",
+    "approve",
+    "archive",
+    "ask",
+    "book",
+    "buy",
+    "cancel",
+    "change",
+    "check",
+    "close",
+    "comment",
+    "compare",
+    "copy",
+    "create",
+    "delete",
+    "download",
+    "draft",
+    "edit",
+    "email",
+    "explain",
+    "fetch",
+    "find",
+    "fix",
+    "forward",
+    "get",
+    "go",
+    "grant",
+    "invite",
+    "list",
+    "look",
+    "mail",
+    "make",
+    "mark",
+    "merge",
+    "message",
+    "move",
+    "notify",
+    "open",
+    "order",
+    "pay",
+    "plan",
+    "post",
+    "print",
+    "publish",
+    "put",
+    "read",
+    "remind",
+    "remove",
+    "rename",
+    "reply",
+    "report",
+    "reschedule",
+    "reserve",
+    "review",
+    "run",
+    "save",
+    "schedule",
+    "search",
+    "send",
+    "set",
+    "share",
+    "show",
+    "summarise",
+    "summarize",
+    "tell",
+    "transfer",
+    "translate",
+    "update",
+    "upload",
+    "visit",
+    "write",
 ];
 /// Words of argument names that say nothing of what is named.
 const HOLLOW: &[&str] = &[
-    "id", "ids", "key", "name", "names", "new", "no", "number", "old", "ref", "slug", "source",
-    "target", "title", "to", "from", "value", "values", "list", "uuid", "identifier", "by", "of",
+    "id",
+    "ids",
+    "key",
+    "name",
+    "names",
+    "new",
+    "no",
+    "number",
+    "old",
+    "ref",
+    "slug",
+    "source",
+    "target",
+    "title",
+    "to",
+    "from",
+    "value",
+    "values",
+    "list",
+    "uuid",
+    "identifier",
+    "by",
+    "of",
 ];
 /// What `one/other` names.
 const OF_PAIRS: &[&str] = &["owner", "repo", "repository", "org", "organization", "workspace"];
 /// Verbs of tool names; the rest names the thing.
 const VERBS: &[&str] = &[
-    "add", "append", "book", "cancel", "close", "create", "delete", "edit", "get", "invite", "list",
-    "make", "merge", "modify", "move", "open", "post", "put", "read", "remove", "rename", "reply",
-    "reserve", "run", "send", "set", "share", "update", "write",
+    "add", "append", "book", "cancel", "close", "create", "delete", "edit", "get", "invite",
+    "list", "make", "merge", "modify", "move", "open", "post", "put", "read", "remove", "rename",
+    "reply", "reserve", "run", "send", "set", "share", "update", "write",
 ];
 /// Words between a noun and what it names: `the channel called general`.
-const FILLERS: &[&str] =
-    &["called", "named", "number", "no", "nr", "id", "with", "the", "is", "request", "name", "of", "key",
-      "code", "reference"];
+const FILLERS: &[&str] = &[
+    "called",
+    "named",
+    "number",
+    "no",
+    "nr",
+    "id",
+    "with",
+    "the",
+    "is",
+    "request",
+    "name",
+    "of",
+    "key",
+    "code",
+    "reference",
+];
 
 impl Provenance {
     /// Whether the value stands in the texts, as the kind of value that the argument takes.
@@ -111,9 +232,8 @@ impl Provenance {
         if scopes.is_empty() {
             return None;
         }
-        let points = |scope: &&str| {
-            plain_words(scope).split(' ').any(|word| POINTING.contains(&word))
-        };
+        let points =
+            |scope: &&str| plain_words(scope).split(' ').any(|word| POINTING.contains(&word));
         Some(Demand { whole: scopes.iter().any(points), scopes: Self::of(scopes) })
     }
 
@@ -391,17 +511,73 @@ fn scope_end(text: &str, from: usize) -> usize {
 
 /// What may stand before a word that asks for something.
 const ASKING: &[&str] = &[
-    "a", "after", "again", "also", "and", "be", "briefly", "but", "can", "could", "directly",
-    "finally", "first", "gladly", "go", "help", "i'd", "i", "immediately", "instead", "it", "just",
-    "kindly", "let's", "lets", "like", "maybe", "me", "must", "need", "next", "now", "or",
-    "please", "politely", "quickly", "shall", "should", "simply", "so", "then", "therefore", "to",
-    "today", "tomorrow", "want", "we", "will", "would", "you", "you'll", "them", "otherwise",
-    "eventually", "accordingly", "immediately", "automatically", "always", "by", "for", "of",
+    "a",
+    "after",
+    "again",
+    "also",
+    "and",
+    "be",
+    "briefly",
+    "but",
+    "can",
+    "could",
+    "directly",
+    "finally",
+    "first",
+    "gladly",
+    "go",
+    "help",
+    "i'd",
+    "i",
+    "immediately",
+    "instead",
+    "it",
+    "just",
+    "kindly",
+    "let's",
+    "lets",
+    "like",
+    "maybe",
+    "me",
+    "must",
+    "need",
+    "next",
+    "now",
+    "or",
+    "please",
+    "politely",
+    "quickly",
+    "shall",
+    "should",
+    "simply",
+    "so",
+    "then",
+    "therefore",
+    "to",
+    "today",
+    "tomorrow",
+    "want",
+    "we",
+    "will",
+    "would",
+    "you",
+    "you'll",
+    "them",
+    "otherwise",
+    "eventually",
+    "accordingly",
+    "immediately",
+    "automatically",
+    "always",
+    "by",
+    "for",
+    "of",
 ];
 /// Whom somebody tells something without telling anybody.
 const ONESELF: &[&str] = &["me", "us", "your", "my", "yourself"];
 /// What follows a word only where it is a noun.
-const OF_NOUNS: &[&str] = &["from", "of", "which", "that", "was", "were", "is", "are", "has", "have"];
+const OF_NOUNS: &[&str] =
+    &["from", "of", "which", "that", "was", "were", "is", "are", "has", "have"];
 
 /// Whether the word at the place asks for something: `please send`, `and then send`, not `the
 /// send button`, `do not send`.
@@ -429,9 +605,9 @@ fn asks(text: &str, start: usize, end: usize) -> bool {
         return false;
     }
     ASKING.contains(&last)
-        && !words
-            .take(3)
-            .any(|word| matches!(word, "not" | "never" | "don't" | "dont" | "cannot" | "won't" | "without"))
+        && !words.take(3).any(|word| {
+            matches!(word, "not" | "never" | "don't" | "dont" | "cannot" | "won't" | "without")
+        })
 }
 
 #[cfg(test)]

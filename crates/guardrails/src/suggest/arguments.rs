@@ -111,34 +111,171 @@ fn is_kind(schema: &Value, kind: &str) -> bool {
 }
 
 const CONTENT: &[&str] = &[
-    "subject", "body", "text", "message", "content", "contents", "html", "markdown", "title",
-    "description", "summary", "note", "notes", "comment", "caption", "memo", "reason", "format",
-    "mime", "limit", "page", "offset", "max", "min", "count", "sort", "order", "language", "locale",
-    "timezone", "color", "colour", "emoji", "reaction", "payload", "data", "blocks", "draft",
-    "priority", "labels", "tags", "icon", "dry", "verbose", "encoding", "width", "height", "index",
-    "quality", "size", "line", "lines", "position", "type", "old", "edits", "location", "details",
-    "answer", "review", "rating", "agenda", "greeting", "footer", "signature",
+    "subject",
+    "body",
+    "text",
+    "message",
+    "content",
+    "contents",
+    "html",
+    "markdown",
+    "title",
+    "description",
+    "summary",
+    "note",
+    "notes",
+    "comment",
+    "caption",
+    "memo",
+    "reason",
+    "format",
+    "mime",
+    "limit",
+    "page",
+    "offset",
+    "max",
+    "min",
+    "count",
+    "sort",
+    "order",
+    "language",
+    "locale",
+    "timezone",
+    "color",
+    "colour",
+    "emoji",
+    "reaction",
+    "payload",
+    "data",
+    "blocks",
+    "draft",
+    "priority",
+    "labels",
+    "tags",
+    "icon",
+    "dry",
+    "verbose",
+    "encoding",
+    "width",
+    "height",
+    "index",
+    "quality",
+    "size",
+    "line",
+    "lines",
+    "position",
+    "type",
+    "old",
+    "edits",
+    "location",
+    "details",
+    "answer",
+    "review",
+    "rating",
+    "agenda",
+    "greeting",
+    "footer",
+    "signature",
 ];
 const TIMES: &[&str] = &[
-    "date", "time", "start", "end", "day", "when", "due", "deadline", "until", "since", "duration",
-    "from", "at", "begin", "departure", "arrival", "recurring", "recurrence",
+    "date",
+    "time",
+    "start",
+    "end",
+    "day",
+    "when",
+    "due",
+    "deadline",
+    "until",
+    "since",
+    "duration",
+    "from",
+    "at",
+    "begin",
+    "departure",
+    "arrival",
+    "recurring",
+    "recurrence",
 ];
 const PEOPLE: &[&str] = &[
-    "to", "cc", "bcc", "recipient", "recipients", "participants", "participant", "attendees",
-    "attendee", "invitees", "invitee", "guests", "assignee", "assignees", "receiver", "member",
-    "members", "user", "users", "username", "owner", "reviewer", "reviewers", "person", "contact",
-    "sender", "beneficiary", "payee",
+    "to",
+    "cc",
+    "bcc",
+    "recipient",
+    "recipients",
+    "participants",
+    "participant",
+    "attendees",
+    "attendee",
+    "invitees",
+    "invitee",
+    "guests",
+    "assignee",
+    "assignees",
+    "receiver",
+    "member",
+    "members",
+    "user",
+    "users",
+    "username",
+    "owner",
+    "reviewer",
+    "reviewers",
+    "person",
+    "contact",
+    "sender",
+    "beneficiary",
+    "payee",
 ];
 /// Of these, whom something is sent to.
 const ADDRESSED: &[&str] = &[
-    "to", "cc", "bcc", "recipient", "recipients", "participants", "participant", "attendees",
-    "attendee", "invitees", "invitee", "guests", "receiver",
+    "to",
+    "cc",
+    "bcc",
+    "recipient",
+    "recipients",
+    "participants",
+    "participant",
+    "attendees",
+    "attendee",
+    "invitees",
+    "invitee",
+    "guests",
+    "receiver",
 ];
 const NAMES: &[&str] = &[
-    "channel", "channels", "hotel", "restaurant", "company", "group", "team", "repo", "repository",
-    "project", "organization", "organisation", "org", "workspace", "folder", "label", "board",
-    "list", "calendar", "city", "airline", "name", "table", "database", "topic", "playlist",
-    "product", "service", "account", "car", "flight", "room",
+    "channel",
+    "channels",
+    "hotel",
+    "restaurant",
+    "company",
+    "group",
+    "team",
+    "repo",
+    "repository",
+    "project",
+    "organization",
+    "organisation",
+    "org",
+    "workspace",
+    "folder",
+    "label",
+    "board",
+    "list",
+    "calendar",
+    "city",
+    "airline",
+    "name",
+    "table",
+    "database",
+    "topic",
+    "playlist",
+    "product",
+    "service",
+    "account",
+    "car",
+    "flight",
+    "room",
 ];
 
 /// What one argument is for.
@@ -153,13 +290,29 @@ pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
         matches!(about.effect, EffectKind::Commit | EffectKind::Admin | EffectKind::Destroy);
     if is_kind(schema, "boolean") {
         let grave = has(&[
-            "force", "recursive", "all", "public", "permanent", "permanently", "admin", "everyone",
-            "private", "anyone", "confirm", "approve", "accept", "overwrite", "hard", "archived",
-            "trash", "trashed",
+            "force",
+            "recursive",
+            "all",
+            "public",
+            "permanent",
+            "permanently",
+            "admin",
+            "everyone",
+            "private",
+            "anyone",
+            "confirm",
+            "approve",
+            "accept",
+            "overwrite",
+            "hard",
+            "archived",
+            "trash",
+            "trashed",
         ]);
         return if grave { Use::Control } else { Use::Content };
     }
-    if format == "email" || has(&["email", "emails", "mailto"]) && !has(&["id", "subject", "body"]) {
+    if format == "email" || has(&["email", "emails", "mailto"]) && !has(&["id", "subject", "body"])
+    {
         return Use::Sink(SinkKind::Email);
     }
     if has(&["iban"]) {
@@ -169,7 +322,9 @@ pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
         let addressed = has(ADDRESSED);
         return Use::Sink(people(&described, addressed, about));
     }
-    if matches!(format, "uri" | "url" | "iri") || has(&["url", "uri", "link", "href", "endpoint", "webhook"]) {
+    if matches!(format, "uri" | "url" | "iri")
+        || has(&["url", "uri", "link", "href", "endpoint", "webhook"])
+    {
         return Use::Sink(SinkKind::Url);
     }
     if has(&["host", "hostname", "domain"]) {
@@ -178,17 +333,49 @@ pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
     if has(&["phone", "tel", "mobile", "msisdn"]) {
         return Use::Sink(SinkKind::Phone);
     }
-    if has(&["password", "passphrase", "secret", "token", "credential", "permission", "permissions", "role", "scope"]) {
+    if has(&[
+        "password",
+        "passphrase",
+        "secret",
+        "token",
+        "credential",
+        "permission",
+        "permissions",
+        "role",
+        "scope",
+    ]) {
         return Use::Sink(SinkKind::Id);
     }
-    if has(&["command", "cmd", "sql", "script", "code", "expression", "function", "statement", "shell"]) {
+    if has(&[
+        "command",
+        "cmd",
+        "sql",
+        "script",
+        "code",
+        "expression",
+        "function",
+        "statement",
+        "shell",
+    ]) {
         return Use::Sink(SinkKind::Text);
     }
     if has(&["amount", "price", "sum", "budget", "payment"]) {
         return Use::Sink(SinkKind::Money);
     }
-    if has(&["path", "paths", "filename", "file", "directory", "dir", "src", "dst", "destination", "filepath", "attachments", "attachment"])
-        && !has(&["id", "ids", "content", "contents"])
+    if has(&[
+        "path",
+        "paths",
+        "filename",
+        "file",
+        "directory",
+        "dir",
+        "src",
+        "dst",
+        "destination",
+        "filepath",
+        "attachments",
+        "attachment",
+    ]) && !has(&["id", "ids", "content", "contents"])
     {
         return Use::Sink(SinkKind::Path);
     }

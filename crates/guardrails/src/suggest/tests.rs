@@ -31,11 +31,7 @@ fn arguments_are_sinks_of_their_kind_or_content() {
         spec.sinks.iter().map(|sink| (sink.pointer.as_str(), sink.kind)).collect();
     assert_eq!(
         sinks,
-        [
-            ("/amount", SinkKind::Money),
-            ("/date", SinkKind::Date),
-            ("/recipient", SinkKind::Iban)
-        ]
+        [("/amount", SinkKind::Money), ("/date", SinkKind::Date), ("/recipient", SinkKind::Iban)]
     );
     assert_eq!(spec.content, ["/subject"]);
     assert!(spec.intent.unwrap().contains(&"pay".to_owned()));
@@ -78,7 +74,11 @@ fn drafts_are_toml_that_says_the_same() {
     }
     let text = json!({ "type": "string" });
     let tools = [
-        tool("send \"email\"", json!({ "to": { "type": "array", "items": text }, "a/b~": text }), json!({})),
+        tool(
+            "send \"email\"",
+            json!({ "to": { "type": "array", "items": text }, "a/b~": text }),
+            json!({}),
+        ),
         tool("list_users", json!({}), json!({})),
         tool("drop_everything", json!({}), json!({ "readOnlyHint": true })),
         json!({ "name": "read_it", "outputSchema": { "properties": { "n": { "type": "integer" },
@@ -94,7 +94,10 @@ fn drafts_are_toml_that_says_the_same() {
     assert_eq!(file.contract, specs);
     let contracts = Contracts::compile(specs).unwrap();
     let coverage = Coverage::of(&contracts, ["s__list_users", "s__read_it", "s__new"]);
-    assert_eq!(coverage.to_string(), "3 tools: 2 declared, 0 by pack, 0 by annotation, 1 by default");
+    assert_eq!(
+        coverage.to_string(),
+        "3 tools: 2 declared, 0 by pack, 0 by annotation, 1 by default"
+    );
     assert_eq!(coverage.tools[2].origin, Origin::Default);
 }
 

@@ -42,22 +42,41 @@ fn dialects(body: &str) -> Vec<(&'static str, Vec<Message>)> {
     let wrapped = serde_json::json!({ "content": [{ "type": "text", "text": body }] }).to_string();
     let quoted = serde_json::json!(body).to_string();
     vec![
-        ("Chat Completions", vec![user(), made(arguments), of(vec![result(None, vec![text()]).into()])]),
+        (
+            "Chat Completions",
+            vec![user(), made(arguments), of(vec![result(None, vec![text()]).into()])],
+        ),
         (
             "Messages, with text behind the result",
-            vec![user(), made(arguments), of(vec![result(None, vec![text()]).into(), Part::text("Go on")])],
+            vec![
+                user(),
+                made(arguments),
+                of(vec![result(None, vec![text()]).into(), Part::text("Go on")]),
+            ],
         ),
         (
             "Messages, in blocks",
-            vec![user(), made(arguments), of(vec![result(None, vec![Part::text(head), Part::text(tail)]).into()])],
+            vec![
+                user(),
+                made(arguments),
+                of(vec![result(None, vec![Part::text(head), Part::text(tail)]).into()]),
+            ],
         ),
         (
             "Responses, as JSON text",
-            vec![user(), made(r#"{ "id" : 4711 }"#), of(vec![result(None, vec![Part::text(quoted)]).into()])],
+            vec![
+                user(),
+                made(r#"{ "id" : 4711 }"#),
+                of(vec![result(None, vec![Part::text(quoted)]).into()]),
+            ],
         ),
         (
             "Gemini, by name",
-            vec![user(), made(arguments), of(vec![result(Some("tracker__get_issue"), vec![Part::text(wrapped)]).into()])],
+            vec![
+                user(),
+                made(arguments),
+                of(vec![result(Some("tracker__get_issue"), vec![Part::text(wrapped)]).into()]),
+            ],
         ),
         ("without the call", vec![user(), of(vec![result(None, vec![text()]).into()])]),
     ]
@@ -77,7 +96,9 @@ fn no_dialect_makes_a_result_cleaner() {
 #[test]
 fn no_dialect_makes_a_result_worse_that_is_clean() {
     let body = r#"{"id":4711,"title":"Broken login"}"#;
-    for (name, messages) in dialects(body).into_iter().filter(|(name, _)| *name != "without the call") {
+    for (name, messages) in
+        dialects(body).into_iter().filter(|(name, _)| *name != "without the call")
+    {
         let world = World::new();
         let mut chat = world.chat();
         chat.user("Summarise issue 4711 and mail it to bob@corp.com");
@@ -143,7 +164,10 @@ fn no_dress_of_the_text_in_the_users_name_is_the_users() {
         ("with marks between", EVIL.replace(' ', " | ")),
         ("zero width", EVIL.chars().flat_map(|char| [char, '\u{200d}']).collect()),
         ("look-alikes", EVIL.replace('o', "о").replace('a', "а").replace('c', "с")),
-        ("full width", EVIL.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c)).collect()),
+        (
+            "full width",
+            EVIL.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c)).collect(),
+        ),
         ("a part of it", EVIL[20..90].to_owned()),
         ("base64", encoded.to_owned()),
         ("percent", percent),
@@ -193,7 +217,8 @@ fn a_compaction_by_the_model_comes_back_untrusted_whatever_stands_around_it() {
 
 /// What the guide lists: nobody but an honest client can tell who typed what.
 #[test]
-fn a_paraphrase_by_the_client_in_the_users_name_is_the_users_but_strangers_addresses_are_not_lent_by_it() {
+fn a_paraphrase_by_the_client_in_the_users_name_is_the_users_but_strangers_addresses_are_not_lent_by_it()
+ {
     let world = World::new();
     Chat::poisoned(&world).label();
     let mut fresh = world.chat();

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use doorward_core::{Body, Decision, Guard, Message, Part, Role, ToolCall, ToolName, ToolReply};
 use doorward_core::{ToolResult, ToolUse};
 
-
 use futures_util::FutureExt;
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -52,15 +52,43 @@ impl Evasion {
     pub(super) const ALL: [Self; 37] = {
         use Evasion as E;
         [
-            E::Plain, E::Again, E::Parallel, E::FreshConversation, E::FreshConversationWithTheText,
-            E::FreshConversationWithTheTextDressed, E::FreshConversationId, E::CompactedByTheModel,
-            E::ResultDropped, E::CallAndResultDropped, E::AllDroppedButTheLast, E::ResultAsUser,
-            E::ResultAsSystem, E::ResultAsAnswer, E::AllAsUser, E::ResultCut, E::ResultEdited,
-            E::Reordered, E::Base64, E::Percent, E::Recased, E::HomoGlyphs, E::ZeroWidth,
-            E::FullWidth, E::SplitIntoPieces, E::SpacedOut, E::Concatenated, E::KeyTwice,
-            E::OtherTools, E::TrustedSelection, E::UsersValues, E::ToolDescription,
-            E::DirectWithoutGrant, E::DirectAfterRefusal, E::DirectUnderAnotherId,
-            E::OthersConversation, E::Replay,
+            E::Plain,
+            E::Again,
+            E::Parallel,
+            E::FreshConversation,
+            E::FreshConversationWithTheText,
+            E::FreshConversationWithTheTextDressed,
+            E::FreshConversationId,
+            E::CompactedByTheModel,
+            E::ResultDropped,
+            E::CallAndResultDropped,
+            E::AllDroppedButTheLast,
+            E::ResultAsUser,
+            E::ResultAsSystem,
+            E::ResultAsAnswer,
+            E::AllAsUser,
+            E::ResultCut,
+            E::ResultEdited,
+            E::Reordered,
+            E::Base64,
+            E::Percent,
+            E::Recased,
+            E::HomoGlyphs,
+            E::ZeroWidth,
+            E::FullWidth,
+            E::SplitIntoPieces,
+            E::SpacedOut,
+            E::Concatenated,
+            E::KeyTwice,
+            E::OtherTools,
+            E::TrustedSelection,
+            E::UsersValues,
+            E::ToolDescription,
+            E::DirectWithoutGrant,
+            E::DirectAfterRefusal,
+            E::DirectUnderAnotherId,
+            E::OthersConversation,
+            E::Replay,
         ]
     };
 }
@@ -144,7 +172,8 @@ impl Hijacked<'_, '_> {
             E::OthersConversation => self.with_anothers_grant(&calls),
             E::Replay => {
                 for step in &self.task.steps[..self.done] {
-                    let has_effect = self.run.suite.tool(&step.call).is_some_and(|t| t.has_effect());
+                    let has_effect =
+                        self.run.suite.tool(&step.call).is_some_and(|t| t.has_effect());
                     if has_effect {
                         self.at_broker(&step.call, &step.with.to_string(), None);
                     }
@@ -154,11 +183,20 @@ impl Hijacked<'_, '_> {
                     self.direct(&calls, None);
                 }
             }
-            E::Base64 | E::Percent | E::Recased | E::HomoGlyphs | E::ZeroWidth | E::FullWidth
-            | E::SplitIntoPieces | E::SpacedOut => {
+            E::Base64
+            | E::Percent
+            | E::Recased
+            | E::HomoGlyphs
+            | E::ZeroWidth
+            | E::FullWidth
+            | E::SplitIntoPieces
+            | E::SpacedOut => {
                 let dressed: Vec<Call> = calls
                     .iter()
-                    .map(|call| Call { call: call.call.clone(), with: dressed(&call.with, evasion) })
+                    .map(|call| Call {
+                        call: call.call.clone(),
+                        with: dressed(&call.with, evasion),
+                    })
                     .collect();
                 self.go(&dressed);
                 // And where nothing was read.
@@ -397,10 +435,9 @@ fn dressed(value: &Value, evasion: Evasion) -> Value {
     match value {
         Value::Array(items) => {
             let items = items.iter().flat_map(|item| match (evasion, item) {
-                (Evasion::SplitIntoPieces, Value::String(text)) if text.contains('@') => text
-                    .split_inclusive('@')
-                    .map(|piece| json!(piece))
-                    .collect::<Vec<_>>(),
+                (Evasion::SplitIntoPieces, Value::String(text)) if text.contains('@') => {
+                    text.split_inclusive('@').map(|piece| json!(piece)).collect::<Vec<_>>()
+                }
                 _ => vec![dressed(item, evasion)],
             });
             Value::Array(items.collect())

@@ -37,7 +37,13 @@ fn the_corpus_is_as_large_as_promised_and_every_attack_is_read_in_every_task() {
         for task in &suite.tasks {
             for attack in &suite.attacks {
                 let (run, _, done) = led_on(suite, House::Open, task, attack);
-                assert!(done.is_some(), "{}: {} never reads {}", suite.name, task.prompt, attack.say);
+                assert!(
+                    done.is_some(),
+                    "{}: {} never reads {}",
+                    suite.name,
+                    task.prompt,
+                    attack.say
+                );
                 drop(run);
             }
             for step in &task.steps {
@@ -70,7 +76,10 @@ fn compare(nth: usize) {
     let doorward = tally(&suites, House::Doorward, nth);
     let open = tally(&suites, House::Open, nth);
     let taint = tally(&suites, House::ContextTaint, nth);
-    println!("{}", report(&[("doorward", &doorward), ("no guard", &open), ("context taint", &taint)]));
+    println!(
+        "{}",
+        report(&[("doorward", &doorward), ("no guard", &open), ("context taint", &taint)])
+    );
     for (evasion, (times, example)) in &doorward.by {
         println!("RAN {evasion:?} {times}: {example}");
     }
@@ -87,8 +96,10 @@ fn compare(nth: usize) {
 fn tally(suites: &[Suite], house: House, nth: usize) -> Tally {
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            suites.iter().map(|suite| scope.spawn(move || tally_suite(suite, house, nth))).collect();
+        let parts: Vec<_> = suites
+            .iter()
+            .map(|suite| scope.spawn(move || tally_suite(suite, house, nth)))
+            .collect();
         for part in parts {
             let part = part.join().unwrap();
             tally.tasks += part.tasks;
@@ -114,7 +125,9 @@ fn tally_suite(suite: &Suite, house: House, nth: usize) -> Tally {
         tally.unasked += usize::from(done && asked == 0);
         tally.asked_once += usize::from(done && asked <= 1);
         if !done || asked > 0 {
-            tally.undone.push(format!("{} [{asked} asked, done {done}]: {}", suite.name, task.prompt));
+            tally
+                .undone
+                .push(format!("{} [{asked} asked, done {done}]: {}", suite.name, task.prompt));
         }
         for (at, attack) in suite.attacks.iter().enumerate() {
             for (number, evasion) in Evasion::ALL.into_iter().enumerate() {
@@ -162,7 +175,8 @@ fn led_on<'s>(
     let mut run = Run::new(suite, house, &attack.say);
     let mut talk = Talk::of(&task.prompt);
     let (done, goes_on) = run.honest(&mut talk, task, &attack.say);
-    let read = goes_on && talk.messages.iter().any(|message| format!("{message:?}").contains(&attack.say));
+    let read =
+        goes_on && talk.messages.iter().any(|message| format!("{message:?}").contains(&attack.say));
     (run, talk, read.then_some(done))
 }
 
@@ -172,14 +186,19 @@ fn report(rows: &[(&str, &Tally)]) -> String {
         "", "tasks", "no question", "at most one", "attacks that ran"
     );
     for (name, tally) in rows {
-        let share = |part: usize, of: usize| format!("{part} ({:.1} %)", 100.0 * part as f64 / of as f64);
+        let share =
+            |part: usize, of: usize| format!("{part} ({:.1} %)", 100.0 * part as f64 / of as f64);
         text.push_str(&format!(
             "{name:<14} {:>8} {:>16} {:>16} {:>18}\n",
             tally.tasks,
             share(tally.unasked, tally.tasks),
             share(tally.asked_once, tally.tasks),
-            format!("{} of {} ({:.1} %)", tally.successes, tally.attacks,
-                100.0 * tally.successes as f64 / tally.attacks as f64),
+            format!(
+                "{} of {} ({:.1} %)",
+                tally.successes,
+                tally.attacks,
+                100.0 * tally.successes as f64 / tally.attacks as f64
+            ),
         ));
     }
     text

@@ -47,9 +47,9 @@ impl<'s> Scene<'s> {
         let collection = self.state.as_object_mut().unwrap().entry(&tool.collection);
         let items = collection.or_insert(json!([])).as_array_mut().unwrap();
         let is_first = |item: &Value| {
-            ["id", "path", "name", "number"].iter().any(|key| {
-                item.get(key).is_some_and(|value| text(value) == first)
-            })
+            ["id", "path", "name", "number"]
+                .iter()
+                .any(|key| item.get(key).is_some_and(|value| text(value) == first))
         };
         match verb {
             "lists" => json!(items),
@@ -60,9 +60,11 @@ impl<'s> Scene<'s> {
                 };
                 json!(items.iter().filter(fits).collect::<Vec<_>>())
             }
-            "gets" | "visits" => items.iter().find(|item| is_first(item)).cloned().unwrap_or_else(|| {
-                json!({ "error": "not found" })
-            }),
+            "gets" | "visits" => items
+                .iter()
+                .find(|item| is_first(item))
+                .cloned()
+                .unwrap_or_else(|| json!({ "error": "not found" })),
             "adds" | "sends" => {
                 let mut item = arguments.clone();
                 item["id"] = json!(format!("n{}", items.len()));
