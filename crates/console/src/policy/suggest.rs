@@ -149,7 +149,7 @@ mod tests {
             "to":{"type":"string","format":"email"}}}},
         {"name":"wipe","annotations":{"destructiveHint":true},"inputSchema":{"type":"object"}}]}}"#;
 
-    fn told(act: impl Fn(&Root, Definitions<'_>, &mut Vec<u8>) -> Result<(), Failure>) -> String {
+    fn told(act: impl Fn(&Root, Definitions<'_>, &mut dyn Write) -> Result<(), Failure>) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tools.json");
         std::fs::write(&path, LISTED).unwrap();
