@@ -306,7 +306,7 @@ impl ContentStore for MemoryContent {
 ///     .expect("the policy keeps arguments");
 /// // `digest` goes into the call's record.
 /// let kept = content.read(call, &digest)?.expect("not expired");
-/// assert_eq!(kept, br#"{"password":"[redacted]","user":"alice"}"#);
+/// assert_eq!(kept, br#"{"user":"alice","password":"[redacted]"}"#);
 ///
 /// content.forget(call)?;
 /// assert_eq!(content.read(call, &digest)?, None);

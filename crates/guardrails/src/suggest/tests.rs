@@ -31,7 +31,7 @@ fn arguments_are_sinks_of_their_kind_or_content() {
         spec.sinks.iter().map(|sink| (sink.pointer.as_str(), sink.kind)).collect();
     assert_eq!(
         sinks,
-        [("/amount", SinkKind::Money), ("/date", SinkKind::Date), ("/recipient", SinkKind::Iban)]
+        [("/recipient", SinkKind::Iban), ("/amount", SinkKind::Money), ("/date", SinkKind::Date)]
     );
     assert_eq!(spec.content, ["/subject"]);
     assert!(spec.intent.unwrap().contains(&"pay".to_owned()));

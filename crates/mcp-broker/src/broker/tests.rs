@@ -93,7 +93,7 @@ async fn everything_of_every_server_is_listed_under_federated_names() {
     let templates = keys(&broker, &profile("my_b"), ItemKind::Templates).await;
     assert_eq!(templates, ["my.b+file:///{x}"]);
     let list = broker.items(&cx("ann"), &profile("a"), ItemKind::Prompts).await.unwrap();
-    assert_eq!(list.items[0].definition.get(), r#"{"icons":[{"src":"data:,"}],"name":"a__greet"}"#);
+    assert_eq!(list.items[0].definition.get(), r#"{"name":"a__greet","icons":[{"src":"data:,"}]}"#);
     let tools = broker.list(&cx("ann"), &Scope::All).await.unwrap();
     let definition: Value = serde_json::from_str(tools.tools[0].definition.get()).unwrap();
     assert_eq!(definition["_meta"]["ui"]["resourceUri"], "ui://a+clock/face");
@@ -161,9 +161,9 @@ async fn results_come_in_federated_names_and_transparent_routes_change_nothing()
     assert_eq!(reply.result.get(), link("file:///a"));
 
     let read = fetch(&broker, &Scope::All, Fetch::Resource, r#"{"uri":"a+file:///b"}"#).await;
-    assert_eq!(read.unwrap().result.get(), r#"{"contents":[{"text":"x","uri":"a+file:///b"}]}"#);
+    assert_eq!(read.unwrap().result.get(), r#"{"contents":[{"uri":"a+file:///b","text":"x"}]}"#);
     let read = fetch(&broker, &profile("bare"), Fetch::Resource, r#"{"uri":"file:///b"}"#).await;
-    assert_eq!(read.unwrap().result.get(), r#"{"contents":[{"text":"x","uri":"file:///b"}]}"#);
+    assert_eq!(read.unwrap().result.get(), r#"{"contents":[{"uri":"file:///b","text":"x"}]}"#);
     let got = fetch(&broker, &Scope::All, Fetch::Prompt, r#"{"name":"a__greet"}"#).await.unwrap();
     assert!(got.result.get().contains(r#""uri":"a+file:///a""#), "{}", got.result);
     let task = fetch(&broker, &Scope::All, Fetch::TaskGet, r#"{"taskId":"a.7"}"#).await.unwrap();

@@ -305,8 +305,8 @@ mod tests {
         let pairs = form(&shapes, &object(&members)).unwrap();
         assert_eq!(
             pairs,
-            "amount=100&extra=%7B%22a%22%3A%5B1%5D%7D&items%5B0%5D%5Bprice%5D=p_1\
-             &metadata%5Border%20id%5D=6%2F7&tags=a&tags=b%26c"
+            "amount=100&items%5B0%5D%5Bprice%5D=p_1&metadata%5Border%20id%5D=6%2F7\
+             &tags=a&tags=b%26c&extra=%7B%22a%22%3A%5B1%5D%7D"
         );
     }
 
@@ -320,11 +320,11 @@ mod tests {
         let boundary = content_type.to_str().unwrap().split_once("boundary=").unwrap().1.to_owned();
         assert_eq!(
             text.replace(&boundary, "B"),
-            "--B\r\nContent-Disposition: form-data; name=\"a%22%0D%0AX: y\"\r\n\r\n--doorward\r\n\r\n\
-             --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file\"\r\n\
+            "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file\"\r\n\
              Content-Type: application/octet-stream\r\n\r\nhi\r\n\
-             --B\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n7\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"a%22%0D%0AX: y\"\r\n\r\n--doorward\r\n\r\n\
              --B\r\nContent-Disposition: form-data; name=\"o\"\r\nContent-Type: application/json\r\n\r\n{\"k\":1}\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n7\r\n\
              --B--\r\n"
         );
         assert!(multipart(&parts, &object(&json!({"file": 7}))).is_err());

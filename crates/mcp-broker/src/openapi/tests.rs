@@ -62,7 +62,7 @@ fn operations_become_tools() {
     let arguments: Vec<_> = properties.keys().map(String::as_str).collect();
     assert_eq!(
         arguments,
-        ["X-Trace", "extra", "filter", "limit", "page_token", "tags", "theme", "where"]
+        ["limit", "page_token", "tags", "filter", "extra", "where", "X-Trace", "theme"]
     );
     assert_eq!(
         properties["limit"],
@@ -203,7 +203,7 @@ fn parameters_go_where_the_document_says() {
     let put = definition(&api, "putPet");
     let names: Vec<_> =
         put["inputSchema"]["properties"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, ["body", "body_header", "petId", "petId_query"]);
+    assert_eq!(names, ["petId", "petId_query", "body_header", "body"]);
     let made = request(
         &api,
         "putPet",

@@ -128,7 +128,7 @@ async fn what_a_client_says_reaches_the_server_unchanged() {
     broker.call(&Cx { trace: Some(trace), ..cx() }, asked).await.unwrap();
     let seen = seen.lock().unwrap();
     let params = &seen.last().unwrap()["params"];
-    assert_eq!(params["arguments"].to_string(), r#"{"deep":{"a":null,"b":[1,2]},"n":1.5}"#);
+    assert_eq!(params["arguments"].to_string(), r#"{"n":1.5,"deep":{"b":[1,2],"a":null}}"#);
     assert_eq!(params["_meta"].to_string(), r#"{"mine":true,"traceparent":"00-aa-bb-01"}"#);
 }
 

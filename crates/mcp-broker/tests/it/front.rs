@@ -235,7 +235,7 @@ async fn a_version_that_is_not_served_is_answered_with_those_that_are() {
     let headers = ["MCP-Protocol-Version: 2027-01-01", "Mcp-Method: tools/list"];
     let (_, message) = asked(post(&headers, &rpc("tools/list", &meta))).await;
     let data = &message["error"]["data"];
-    assert_eq!(data.to_string(), r#"{"requested":"2027-01-01","supported":["2026-07-28"]}"#);
+    assert_eq!(data.to_string(), r#"{"supported":["2026-07-28"],"requested":"2027-01-01"}"#);
 }
 
 #[tokio::test]

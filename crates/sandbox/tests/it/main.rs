@@ -112,11 +112,11 @@ fn somewhere_runs(words: &str) -> bool {
 
 /// Waits for something that is to happen soon.
 async fn soon(what: &str, mut happened: impl FnMut() -> bool) {
-    for _ in 0..200 {
+    for _ in 0..800 {
         if happened() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("not in five seconds: {what}");
+    panic!("not in twenty seconds: {what}");
 }

@@ -206,7 +206,7 @@ fn a_disk_that_is_full_refuses_tool_calls_and_loses_nothing() {
     // No file may grow beyond 512 KiB; writing more fails as it does on a full disk. Standard
     // output is a pipe and knows no such limit.
     let told =
-        killed_after(&path, Duration::from_secs(4), "trap '' XFSZ; ulimit -f 1024 || exit 1;");
+        killed_after(&path, Duration::from_secs(12), "trap '' XFSZ; ulimit -f 1024 || exit 1;");
     assert!(told.refused > 0, "tool calls were refused");
     assert!(told.full > 0, "model calls were refused once the queue was full");
     let mut log = Sqlite::open_read_only(&path).unwrap().log().unwrap();
