@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use doorward_core::{
     Clock, Cx, Outcome, Principal, RequestId, Secret, SystemEntropy, ToolName, TurnId,
 };
-use doorward_gateway::config::{Root, Syntax, WebhookField, WebhookProtocol};
+use doorward_gateway::config::{Environment, Root, Syntax, WebhookField, WebhookProtocol};
 use doorward_gateway::{Webhook, WebhookOptions};
 use doorward_guardrails::checks::{
     Action, Check, Content, Opinion, Question, Stage, ToolAsked, Verdicts,
@@ -202,8 +202,12 @@ fn cx() -> Cx {
     }
 }
 
+fn digit(nibble: u8) -> char {
+    char::from_digit(nibble.into(), 16).unwrap()
+}
+
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
 }
 
 fn webhook(upstream: &Upstream, clock: &Arc<TestClock>, options: WebhookOptions) -> Webhook {
@@ -420,6 +424,6 @@ fn a_check_is_set_up_as_written() {
     "#;
     let root = Root::parse(text, Syntax::Toml, "c.toml").unwrap();
     assert_eq!(root.check.len(), 3);
-    let missing = doorward_gateway::missing_secrets(&root, &Default::default());
+    let missing = doorward_gateway::missing_secrets(&root, &Environment::default());
     assert_eq!(missing[0].0, "the webhook of a check");
 }
