@@ -5,7 +5,7 @@
 //! characters](Check::invisible)), at sizes, at the [shape](Check::shape) of an answer, or asks
 //! [somebody else](Check::verdicts). It says where it looks, for whom, what it does, and what holds
 //! where it cannot look. [`Checks`] puts a list of them, in order, around a
-//! [`Guard`](doorward_core::Guard):
+//! [`Guard`]:
 //!
 //! ```
 //! use doorward_guardrails::checks::{Action, Check, Checks, Stage};
