@@ -7,11 +7,11 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use doorward_benches::{cx, prose};
 use doorward_core::{
-    Admission, BoxFuture, Cx, Finish, Flow, Frame, Guard, Message, ModelCall, ModelEvent, Names,
+    Admission, BoxFuture, Cx, Finish, Flow, Frame, Guard, Label, Message, ModelCall, ModelEvent, Names,
     Params, Role, ToolCall, ToolChoice, ToolDef, ToolName, ToolReply,
 };
 use doorward_guardrails::checks::{Check, CheckedGuard, Checks, Stage};
-use doorward_guardrails::{ContractSpec, Contracts, EffectKind, ToolEngine};
+use doorward_guardrails::{ContractSpec, Contracts, EffectKind, Provenance, ToolEngine};
 use futures_util::FutureExt;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -23,6 +23,10 @@ fn main() {
     hiding(&mut criterion);
     filing(&mut criterion);
     content(&mut criterion);
+    labels(&mut criterion);
+    contracts(&mut criterion);
+    provenance(&mut criterion);
+    hashing(&mut criterion);
     criterion.final_summary();
 }
 
@@ -275,4 +279,71 @@ fn content(criterion: &mut Criterion) {
         bench.iter_batched_ref(admitted, pass, BatchSize::SmallInput);
     });
     group.finish();
+}
+
+/// What a conversation's label costs per result that is read.
+fn labels(criterion: &mut Criterion) {
+    let mut context = Label::trusted("crm__list");
+    for number in 0..8 {
+        context.absorb(&Label::trusted(format!("server__tool_{number}")));
+    }
+    let read = Label::untrusted("web__read");
+    criterion.bench_function("guard/label join", |bench| {
+        bench.iter(|| std::hint::black_box(&context).join(std::hint::black_box(&read)));
+    });
+}
+
+/// Finding a tool's contract and holding a label against it.
+fn contracts(criterion: &mut Criterion) {
+    let mut specs: Vec<ContractSpec> = (0..200)
+        .map(|number| ContractSpec::new(&format!("server__tool_{number}"), EffectKind::Read))
+        .collect();
+    specs.push(ContractSpec { control: Some(vec![]), ..ContractSpec::new("mail__*", EffectKind::Write) });
+    let contracts = Contracts::compile(specs).unwrap();
+    let label = Label::untrusted("web__read");
+    let mut group = criterion.benchmark_group("guard/contract of 200");
+    for (name, tool) in [("exact", "server__tool_99"), ("glob", "mail__send"), ("none", "x__y")] {
+        group.bench_function(name, |bench| {
+            bench.iter(|| contracts.of(std::hint::black_box(tool)).is_met_by(&label));
+        });
+    }
+}
+
+/// Whether a value stands in the user's words: 20 messages of 200 bytes.
+fn provenance(criterion: &mut Criterion) {
+    let texts: Vec<String> = (0..20).map(|number| prose(number, 200)).collect();
+    let said = "and mail it to bob@corp.com, then pay 1,250.00 to DE89 3704 0044 0532 0130 00";
+    let mut group = criterion.benchmark_group("guard/provenance of a value");
+    for (name, value) in [
+        ("there", "bob@corp.com"),
+        ("not there", "eve@evil.com"),
+        ("account", "DE89370400440532013000"),
+        ("phrase", "nothing of the kind here"),
+    ] {
+        let fresh = || Provenance::of(texts.iter().map(String::as_str).chain([said]));
+        group.bench_function(name, |bench| {
+            bench.iter_batched_ref(
+                fresh,
+                |own| own.holds(std::hint::black_box(value)),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+/// Recognising a history by its prefixes, all of which are known: what a request costs that adds
+/// nothing. Per message, so that it shows whether the cost is linear.
+fn hashing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard/prefix hashing");
+    let (engine, cx) = (engine(), cx("alice"));
+    for count in [50, 500] {
+        let messages = conversation(&engine, &cx, count, false);
+        let call = || request(messages.clone(), 0);
+        now(engine.admit(&cx, &mut call()));
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(BenchmarkId::from_parameter(count), |bench| {
+            let admit = |call: &mut ModelCall| now(engine.admit(&cx, call));
+            bench.iter_batched_ref(call, admit, BatchSize::SmallInput);
+        });
+    }
 }

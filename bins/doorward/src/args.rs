@@ -112,10 +112,14 @@ fn digest(text: &str) -> Result<Digest, &'static str> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
-    /// Run a table of cases (TOML) against the configured policies
+    /// Run a table of cases (TOML) against the configured policies, or play recorded turns
     Test {
         /// The file
         file: PathBuf,
+        /// The file holds recorded turns: tell which calls this configuration would decide
+        /// otherwise
+        #[arg(long, value_name = "CONFIG")]
+        against: Option<PathBuf>,
     },
     /// Tell what the policies decide, which one it is, and why the others do not apply
     Explain(Box<Explain>),

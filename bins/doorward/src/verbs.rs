@@ -110,8 +110,11 @@ fn act(arguments: Arguments, environment: Environment) -> Result<(), Refusal> {
             let count = keys::revoke(&root, &around, &key)?;
             writeln!(out, "revoked {count}").map_err(Failure::from)?;
         }
-        Verb::Policy(Policy::Test { file }) => {
+        Verb::Policy(Policy::Test { file, against: None }) => {
             policy::test(&root, &around, &file, paint, &mut out)?;
+        }
+        Verb::Policy(Policy::Test { file, against: Some(other) }) => {
+            policy::replay(&root, &Root::load(&other)?, &file, paint, &mut out)?;
         }
         Verb::Policy(Policy::Explain(wanted)) => {
             policy::explain(&root, &around, &asking(*wanted), paint, &mut out)?;

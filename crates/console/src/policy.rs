@@ -11,8 +11,10 @@ use doorward_identity::cedar::{Policies, Verdict};
 use crate::Failure;
 use crate::story::Paint;
 
+pub use replay::replay;
 pub use suggest::{Definitions, coverage, suggest};
 
+mod replay;
 mod suggest;
 
 fn configured(root: &Root, around: &Surroundings) -> Result<Policies, Failure> {

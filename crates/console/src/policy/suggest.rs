@@ -79,7 +79,7 @@ pub fn coverage(root: &Root, from: Definitions<'_>, out: &mut dyn Write) -> Resu
     Ok(writeln!(out, "{coverage}")?)
 }
 
-fn contracts(root: &Root) -> Result<Contracts, Failure> {
+pub(super) fn contracts(root: &Root) -> Result<Contracts, Failure> {
     Contracts::compile(root.contract.clone())
         .map_err(|error| Failure::of("a contract is wrong", error))?
         .with_packs(root.guard.packs.iter().map(String::as_str))
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn coverage_tells_who_described_a_tool() {
-        let text = told(coverage);
+        let text = told(|root, from, out| coverage(root, from, out));
         assert!(text.contains("default    egress   mail__send_email"), "{text}");
         assert!(text.contains("annotation destroy  mail__wipe"), "{text}");
         assert!(text.ends_with("2 tools: 0 declared, 0 by pack, 1 by annotation, 1 by default\n"));
