@@ -55,7 +55,6 @@ impl SqliteLog {
 type FileId = (u64, u64);
 
 #[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "not every system numbers its files")]
 fn file_id(path: &Path) -> std::io::Result<Option<FileId>> {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(path).map(|found| Some((found.dev(), found.ino())))
