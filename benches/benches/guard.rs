@@ -7,8 +7,8 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use doorward_benches::{cx, prose};
 use doorward_core::{
-    Admission, BoxFuture, Cx, Finish, Flow, Frame, Guard, Label, Message, ModelCall, ModelEvent, Names,
-    Params, Role, ToolCall, ToolChoice, ToolDef, ToolName, ToolReply,
+    Admission, BoxFuture, Cx, Finish, Flow, Frame, Guard, Label, Message, ModelCall, ModelEvent,
+    Names, Params, Role, ToolCall, ToolChoice, ToolDef, ToolName, ToolReply,
 };
 use doorward_guardrails::checks::{Check, CheckedGuard, Checks, Stage};
 use doorward_guardrails::{ContractSpec, Contracts, EffectKind, Provenance, ToolEngine};
@@ -298,7 +298,10 @@ fn contracts(criterion: &mut Criterion) {
     let mut specs: Vec<ContractSpec> = (0..200)
         .map(|number| ContractSpec::new(&format!("server__tool_{number}"), EffectKind::Read))
         .collect();
-    specs.push(ContractSpec { control: Some(vec![]), ..ContractSpec::new("mail__*", EffectKind::Write) });
+    specs.push(ContractSpec {
+        control: Some(vec![]),
+        ..ContractSpec::new("mail__*", EffectKind::Write)
+    });
     let contracts = Contracts::compile(specs).unwrap();
     let label = Label::untrusted("web__read");
     let mut group = criterion.benchmark_group("guard/contract of 200");

@@ -3,6 +3,7 @@
 mod evidence;
 mod keeping;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -81,10 +82,10 @@ fn told(verified: &Verified, check: &Check) -> String {
     }
     if verified.pruned > 0 || verified.bare > 0 {
         let (pruned, bare) = (verified.pruned, verified.bare);
-        text.push_str(&format!("; {pruned} pruned, {bare} kept as hashes"));
+        let _ = write!(text, "; {pruned} pruned, {bare} kept as hashes");
     }
     if check.witness.is_some() {
-        text.push_str(&format!("; holds {} witnessed checkpoints", verified.witnessed));
+        let _ = write!(text, "; holds {} witnessed checkpoints", verified.witnessed);
     }
     text
 }

@@ -422,7 +422,9 @@ impl Fold<'_> {
             for other in rest {
                 label.absorb(&other.label);
             }
-            filed.iter().for_each(|one| self.read(one.result));
+            for one in &filed {
+                self.read(one.result);
+            }
             return Ok(Some(label));
         }
         Ok(None)

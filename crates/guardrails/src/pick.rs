@@ -136,15 +136,15 @@ pub(crate) async fn named(
     let marks: Vec<Mark> =
         names.iter().map(|name| scope.mark(Kind::Name, &[name.as_bytes()])).collect();
     let filed = inner.store.leaves(&marks, inner.now()).await?;
-    let mut named: Vec<Named> = Vec::new();
+    let mut found: Vec<Named> = Vec::new();
     for (name, records) in names.into_iter().zip(filed) {
         let Some(first) = records.first() else { continue };
         let alone = records.iter().all(|one| one.result == first.result);
-        if alone && !named.iter().any(|known| known.name == name) {
-            named.push(Named { name, record: first.result });
+        if alone && !found.iter().any(|known| known.name == name) {
+            found.push(Named { name, record: first.result });
         }
     }
-    Ok(named)
+    Ok(found)
 }
 
 /// How far a value is trusted that is of one of these records; `None` where it is of none.

@@ -61,7 +61,9 @@ fn collect(text: &str, depth: usize, into: &mut Vec<String>) {
             into.extend(word.split_once("://").map(|(_, rest)| fold(rest)));
         }
         if depth > 0 && word.len() >= 8 {
-            decoded(word).iter().for_each(|text| collect(text, depth - 1, into));
+            for text in decoded(word) {
+                collect(&text, depth - 1, into);
+            }
         }
         if word
             .bytes()
@@ -208,16 +210,13 @@ fn percent(text: &str) -> Option<String> {
     let (mut at, mut any) = (0, false);
     while let Some(byte) = bytes.get(at) {
         let hex = text.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(decoded) => {
-                out.push(decoded);
-                any = true;
-                at += 3;
-            }
-            None => {
-                out.push(*byte);
-                at += 1;
-            }
+        if let Some(decoded) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            out.push(decoded);
+            any = true;
+            at += 3;
+        } else {
+            out.push(*byte);
+            at += 1;
         }
     }
     if any { String::from_utf8(out).ok() } else { None }

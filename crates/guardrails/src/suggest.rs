@@ -260,7 +260,7 @@ fn label(spec: &mut ContractSpec, name: &str, tool: &Value, notes: &mut Vec<Stri
         }
     }
     if let Some(schema) = tool.get("outputSchema") {
-        outputs(schema, schema, "", 0, &mut spec.fields);
+        outputs(schema, "", 0, &mut spec.fields);
     }
     notes.push(
         "anybody may have written what it gives back: name the fields that only you fill"
@@ -269,12 +269,12 @@ fn label(spec: &mut ContractSpec, name: &str, tool: &Value, notes: &mut Vec<Stri
 }
 
 /// Adds the fields of an output schema that are ids, numbers, dates or fixed words.
-fn outputs(root: &Value, schema: &Value, path: &str, depth: usize, into: &mut Vec<FieldSpec>) {
+fn outputs(schema: &Value, path: &str, depth: usize, into: &mut Vec<FieldSpec>) {
     if depth > 4 || into.len() > 128 {
         return;
     }
     if let Some(items) = schema.get("items") {
-        return outputs(root, items, &format!("{path}/*"), depth + 1, into);
+        return outputs(items, &format!("{path}/*"), depth + 1, into);
     }
     for (key, own) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let pointer = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
@@ -286,7 +286,7 @@ fn outputs(root: &Value, schema: &Value, path: &str, depth: usize, into: &mut Ve
                 Some(SinkKind::Id)
             }
             Some("object" | "array") => {
-                outputs(root, own, &pointer, depth + 1, into);
+                outputs(own, &pointer, depth + 1, into);
                 None
             }
             _ => None,

@@ -606,7 +606,9 @@ impl Watch for ToolWatch {
     fn frame(&mut self, frame: Frame) -> Flow {
         if self.hosted.is_some() && hosted::may_have_run(&frame) {
             let read = self.hosted.take();
-            read.iter().for_each(|label| self.recognised.standing.label.absorb(label));
+            if let Some(label) = &read {
+                self.recognised.standing.label.absorb(label);
+            }
         }
         let mut of_call = false;
         for event in &frame.events {

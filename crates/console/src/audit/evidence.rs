@@ -1,5 +1,6 @@
 //! Proofs, reports and checkpoints: what leaves the house and verifies elsewhere.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
@@ -122,7 +123,7 @@ pub(super) fn verify_report(verifier: &Verifier, path: &Path) -> Result<String, 
         found.origin,
     );
     if found.pruned > 0 {
-        text.push_str(&format!("; records up to {} may have been pruned", found.pruned));
+        let _ = write!(text, "; records up to {} may have been pruned", found.pruned);
     }
     Ok(text)
 }

@@ -56,7 +56,7 @@ async fn nothing_runs_while_the_log_takes_no_records() {
 async fn models_are_asked_while_there_is_room_for_records_and_tools_are_not() {
     let outage = (Outage::Admit, 3);
     let limits = EdgeLimits { timeout: Duration::from_millis(300), ..Setup::default().limits };
-    let stack = Setup { outage, limits, ..Setup::default() }.build(Upstream::new(greets));
+    let stack = Setup { limits, outage, ..Setup::default() }.build(Upstream::new(greets));
     let mut client = stack.client().await;
     stack.log.fail(true);
     assert_eq!(client.ask(Wire::Chat, "chat/m-1", false).await.status, 200);

@@ -278,6 +278,61 @@ const NAMES: &[&str] = &[
     "room",
 ];
 
+/// Switches that make a call worse.
+const GRAVE: &[&str] = &[
+    "force",
+    "recursive",
+    "all",
+    "public",
+    "permanent",
+    "permanently",
+    "admin",
+    "everyone",
+    "private",
+    "anyone",
+    "confirm",
+    "approve",
+    "accept",
+    "overwrite",
+    "hard",
+    "archived",
+    "trash",
+    "trashed",
+];
+
+/// What lets somebody in.
+const SECRETS: &[&str] = &[
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "permission",
+    "permissions",
+    "role",
+    "scope",
+];
+
+/// What is run.
+const PROGRAMS: &[&str] =
+    &["command", "cmd", "sql", "script", "code", "expression", "function", "statement", "shell"];
+
+/// Where files are.
+const PATHS: &[&str] = &[
+    "path",
+    "paths",
+    "filename",
+    "file",
+    "directory",
+    "dir",
+    "src",
+    "dst",
+    "destination",
+    "filepath",
+    "attachments",
+    "attachment",
+];
+
 /// What one argument is for.
 pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
     let words = verbs::words(name);
@@ -289,26 +344,7 @@ pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
     let binding =
         matches!(about.effect, EffectKind::Commit | EffectKind::Admin | EffectKind::Destroy);
     if is_kind(schema, "boolean") {
-        let grave = has(&[
-            "force",
-            "recursive",
-            "all",
-            "public",
-            "permanent",
-            "permanently",
-            "admin",
-            "everyone",
-            "private",
-            "anyone",
-            "confirm",
-            "approve",
-            "accept",
-            "overwrite",
-            "hard",
-            "archived",
-            "trash",
-            "trashed",
-        ]);
+        let grave = has(GRAVE);
         return if grave { Use::Control } else { Use::Content };
     }
     if format == "email" || has(&["email", "emails", "mailto"]) && !has(&["id", "subject", "body"])
@@ -333,50 +369,16 @@ pub(super) fn usage(name: &str, schema: &Value, about: About<'_>) -> Use {
     if has(&["phone", "tel", "mobile", "msisdn"]) {
         return Use::Sink(SinkKind::Phone);
     }
-    if has(&[
-        "password",
-        "passphrase",
-        "secret",
-        "token",
-        "credential",
-        "permission",
-        "permissions",
-        "role",
-        "scope",
-    ]) {
+    if has(SECRETS) {
         return Use::Sink(SinkKind::Id);
     }
-    if has(&[
-        "command",
-        "cmd",
-        "sql",
-        "script",
-        "code",
-        "expression",
-        "function",
-        "statement",
-        "shell",
-    ]) {
+    if has(PROGRAMS) {
         return Use::Sink(SinkKind::Text);
     }
     if has(&["amount", "price", "sum", "budget", "payment"]) {
         return Use::Sink(SinkKind::Money);
     }
-    if has(&[
-        "path",
-        "paths",
-        "filename",
-        "file",
-        "directory",
-        "dir",
-        "src",
-        "dst",
-        "destination",
-        "filepath",
-        "attachments",
-        "attachment",
-    ]) && !has(&["id", "ids", "content", "contents"])
-    {
+    if has(PATHS) && !has(&["id", "ids", "content", "contents"]) {
         return Use::Sink(SinkKind::Path);
     }
     if has(&["id", "ids", "key", "uuid", "slug", "sha", "branch", "ref", "number", "identifier"]) {

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::{Coverage, suggest};
 use crate::contract::{ContractSpec, Contracts, EffectKind, Origin, SinkKind};
 
+#[expect(clippy::needless_pass_by_value, reason = "they are written in the call")]
 fn tool(name: &str, properties: Value, annotations: Value) -> Value {
     let required: Vec<&String> = properties.as_object().unwrap().keys().collect();
     let required = json!(required);

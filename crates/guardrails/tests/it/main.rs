@@ -1,10 +1,16 @@
 //! The guard, driven as a gateway drives it.
 
 #![expect(
+    clippy::assigning_clones,
+    clippy::cast_precision_loss,
     clippy::expect_used,
+    clippy::format_collect,
+    clippy::format_push_string,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::similar_names,
     clippy::unwrap_used,
-    reason = "a broken step fails the test"
+    reason = "a broken step fails the test, and figures are to be read"
 )]
 
 #[cfg(feature = "checks")]

@@ -131,7 +131,9 @@ fn killed_after(path: &Path, time: Duration, before: &str) -> Told {
     let mut rest = reading.join().unwrap();
     // The last line may be cut.
     rest.pop();
-    rest.iter().for_each(|line| told.take(line));
+    for line in &rest {
+        told.take(line);
+    }
     told
 }
 
@@ -180,9 +182,9 @@ fn fifty_kills_lose_nothing_acknowledged_and_double_nothing() {
         let mut log = Sqlite::open_read_only(&path).unwrap().log().unwrap();
         check(&on_record(&mut log), &told, round);
         // Nothing of an earlier life is lost either: every checkpoint seen still holds.
-        let verified = verifier.log(&mut log).unwrap();
+        let good = verifier.log(&mut log).unwrap();
         if round % 10 == 0 {
-            verifier = verifier.witness(verified.checkpoint.unwrap());
+            verifier = verifier.witness(good.checkpoint.unwrap());
         }
         all.durable.extend(told.durable);
         all.ran.extend(told.ran);

@@ -178,7 +178,7 @@ fn pruning_takes_rows_out_and_leaves_what_is_held() {
     prune(&mut log, &signing_key(), old, u64::MAX, now).unwrap().unwrap();
     assert_eq!(verifier().log(&mut log).unwrap().pruned, 1299);
     // A reader cannot prune, and neither can whoever is not the writer.
-    for other in [store.log_reader().unwrap(), store.log_beside().unwrap()].iter_mut() {
+    for other in &mut [store.log_reader().unwrap(), store.log_beside().unwrap()] {
         assert!(other.prune(&pruned.cut, &[]).is_err());
     }
 }

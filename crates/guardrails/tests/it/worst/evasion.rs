@@ -172,8 +172,7 @@ impl Hijacked<'_, '_> {
             E::OthersConversation => self.with_anothers_grant(&calls),
             E::Replay => {
                 for step in &self.task.steps[..self.done] {
-                    let has_effect =
-                        self.run.suite.tool(&step.call).is_some_and(|t| t.has_effect());
+                    let has_effect = self.run.suite.tool(&step.call).is_some_and(Tool::has_effect);
                     if has_effect {
                         self.at_broker(&step.call, &step.with.to_string(), None);
                     }
