@@ -97,7 +97,7 @@ impl Client {
 
     /// The next message of a method on the client's stream; others are looked at and dropped.
     async fn next(&mut self, method: &str) -> Option<Value> {
-        let found = timeout(Duration::from_secs(10), async {
+        let found = timeout(Duration::from_secs(30), async {
             while let Some(message) = self.stream.recv().await {
                 if message["method"] == method {
                     return Some(message);

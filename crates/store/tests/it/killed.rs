@@ -16,6 +16,7 @@ use doorward_testkit::log::{event, signing_key};
 /// Names the file, to the process that is to be killed.
 const FILE: &str = "DOORWARD_TEST_KILLED_FILE";
 const ROUNDS: u32 = 50;
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Each life's records have numbers of their own.
 const LIFE: u64 = 1_000_000;
 
@@ -58,7 +59,9 @@ fn writer_to_be_killed() {
         runtime.spawn(async move {
             for number in (first + caller..).step_by(8) {
                 if number % 3 == 0 {
-                    if tool_call(&recorder, number).await.is_err() {
+                    // One that waits for its record when the log fails waits on; its caller does not.
+                    let call = tokio::time::timeout(PATIENCE, tool_call(&recorder, number));
+                    if matches!(call.await, Ok(Err(_))) {
                         tell("refused", number);
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
@@ -208,7 +211,7 @@ fn a_disk_that_is_full_refuses_tool_calls_and_loses_nothing() {
     // No file may grow beyond 512 KiB; writing more fails as it does on a full disk. Standard
     // output is a pipe and knows no such limit.
     let told =
-        killed_after(&path, Duration::from_secs(12), "trap '' XFSZ; ulimit -f 1024 || exit 1;");
+        killed_after(&path, Duration::from_secs(8), "trap '' XFSZ; ulimit -f 1024 || exit 1;");
     assert!(told.refused > 0, "tool calls were refused");
     assert!(told.full > 0, "model calls were refused once the queue was full");
     let mut log = Sqlite::open_read_only(&path).unwrap().log().unwrap();
